@@ -1,0 +1,110 @@
+"""What passes between the one who asks for a run and the one who does it: request, sink, outcome.
+
+No torch here: the worker's side imports this module too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One measurement; `items` holds the value of every item where the metric has one."""
+
+    metric: str
+    split: str
+    value: float | None
+    step: int = 0
+    category: str = ""
+    standard_error: float | None = None
+    count: int | None = None
+    items: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One question and what the model answered, as text."""
+
+    split: str
+    step: int
+    item: int
+    category: str
+    question: str
+    expected: str
+    answer: str
+    correct: bool | None
+
+
+class Sink(Protocol):
+    """Where a run reports while it works; every call is cheap and may be buffered."""
+
+    def progress(self, step: int, steps: int, message: str = "") -> None:
+        """Say how far the run is."""
+
+    def record(self, rows: Sequence[Measured]) -> None:
+        """Hand over measurements."""
+
+    def samples(self, rows: Sequence[Answered]) -> None:
+        """Hand over questions and answers."""
+
+    def cancelled(self) -> bool:
+        """True once the run shall stop: somebody cancelled it, or its lease is lost."""
+        ...
+
+
+@dataclass(frozen=True)
+class StageRequest:
+    """All that a run needs to know; made from its row, free of the database."""
+
+    stage: str
+    name: str
+    parameters: dict[str, Any]
+    setting: dict[str, Any]  # {"name", "parameters", "content_hash"}
+    seed: int
+    precision: str
+    fingerprint: str
+    home: Path  # the data directory; checkpoints lie in home/checkpoints/FINGERPRINT
+    parent: str | None = None  # fingerprint of the primary input
+    parent_stage: str | None = None
+    inputs: dict[str, list[str]] = field(default_factory=dict)  # role → fingerprints
+    fresh: bool = False  # ignore a resume state of an earlier attempt
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """A finished file under the data directory, its path relative to it."""
+
+    kind: str
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass
+class StageOutcome:
+    """The ledger of a finished run."""
+
+    steps: int = 0
+    tokens: int = 0
+    flops: float = 0.0
+    seconds: float = 0.0
+    peak_memory: int = 0  # bytes, of the process (CPU) or of the device
+    note: str = ""
+    chosen: dict[str, Any] | None = None
+    files: list[WrittenFile] = field(default_factory=list)
+
+
+class Cancelled(Exception):
+    """Raised inside a run that was told to stop."""
+
+
+class RunFailed(Exception):
+    """A run that cannot go on, with one sentence that says why (a NaN loss, a full disk)."""
+
+
+class UserError(Exception):
+    """A user's mistake: one sentence that names what was given and what is valid. Exit status 2."""

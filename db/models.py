@@ -1,0 +1,264 @@
+"""The tables: studies, runs with their inputs, and everything that a run leaves behind.
+
+`db` imports nothing of ours: states and stages are plain strings here, held in place by CHECK constraints.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+STAGES = ("base", "oracle", "pretrain", "suppress", "robustify", "wrap", "evaluate", "attack")
+STATES = ("waiting", "running", "complete", "failed", "cancelled", "lost")
+MODEL_STAGES = ("base", "oracle", "pretrain", "suppress", "robustify", "wrap")
+
+Json = JSON().with_variant(JSONB, "postgresql")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time, always in UTC; SQLite would hand it back without a zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+def now() -> datetime:
+    """The present moment in UTC."""
+    return datetime.now(UTC)
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> str:
+    return f"{column} IN ({', '.join(repr(value) for value in values)})"
+
+
+class Table(DeclarativeBase):
+    """What all tables share: named constraints, which Alembic's batch mode needs."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Study(Table):
+    """One revision of a study; `document` is the resolved study, every default written out."""
+
+    __tablename__ = "study"
+    __table_args__ = (UniqueConstraint("name", "revision"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    revision: Mapped[int]
+    origin: Mapped[str] = mapped_column(String(20), default="run")
+    document: Mapped[dict[str, Any]] = mapped_column(Json)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Run(Table):
+    """One stage of one recipe with one seed. A fingerprint exists once."""
+
+    __tablename__ = "run"
+    __table_args__ = (
+        CheckConstraint(_one_of("stage", STAGES), name="stage"),
+        CheckConstraint(_one_of("state", STATES), name="state"),
+        Index(None, "state", "priority", "id"),
+        Index(None, "parent_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64), unique=True)
+    stage: Mapped[str] = mapped_column(String(20))
+    name: Mapped[str] = mapped_column(String(100))
+    version: Mapped[int] = mapped_column(default=1)
+    parameters: Mapped[dict[str, Any]] = mapped_column(Json)
+    setting: Mapped[dict[str, Any]] = mapped_column(Json)
+    precision: Mapped[str] = mapped_column(String(20), default="fp32")
+    seed: Mapped[int]
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
+    origin: Mapped[str] = mapped_column(String(20), default="run")
+
+    state: Mapped[str] = mapped_column(String(20), default="waiting")
+    attempt: Mapped[int] = mapped_column(default=0)
+    attempts_allowed: Mapped[int] = mapped_column(default=3)
+    priority: Mapped[int] = mapped_column(default=0)
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    fresh: Mapped[bool] = mapped_column(default=False)
+    blocked_by: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
+    worker_id: Mapped[str | None] = mapped_column(String(64))
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    step: Mapped[int | None]
+    steps_total: Mapped[int | None]
+    message: Mapped[str | None] = mapped_column(Text)
+
+    # The ledger of a finished run: what it took.
+    steps: Mapped[int | None]
+    tokens: Mapped[int | None]
+    flops: Mapped[float | None]
+    seconds: Mapped[float | None]
+    peak_memory: Mapped[int | None]
+    note: Mapped[str | None] = mapped_column(Text)
+    chosen: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    environment: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    error: Mapped[str | None] = mapped_column(Text)
+    traceback: Mapped[str | None] = mapped_column(Text)
+
+
+class RunInput(Table):
+    """A run's inputs besides its parent: base, oracle, reference, teachers."""
+
+    __tablename__ = "run_input"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    role: Mapped[str] = mapped_column(String(20), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, default=0)
+    input_id: Mapped[int] = mapped_column(ForeignKey("run.id"), index=True)
+
+
+class StudyRun(Table):
+    """Which runs a study's revision consists of, in the order in which they were planned."""
+
+    __tablename__ = "study_run"
+
+    study_id: Mapped[int] = mapped_column(
+        ForeignKey("study.id", ondelete="CASCADE"), primary_key=True
+    )
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), primary_key=True, index=True)
+    position: Mapped[int]
+
+
+class Measurement(Table):
+    """One number: a metric on a split (and a category of its items) after a step of a run.
+
+    The key leaves the attempt out, so a repeated attempt overwrites and never doubles.
+    """
+
+    __tablename__ = "measurement"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    metric: Mapped[str] = mapped_column(String(60), primary_key=True)
+    split: Mapped[str] = mapped_column(String(60), primary_key=True)
+    category: Mapped[str] = mapped_column(String(60), primary_key=True, default="")
+    step: Mapped[int] = mapped_column(primary_key=True, default=0)
+    value: Mapped[float | None]
+    standard_error: Mapped[float | None]
+    items: Mapped[int | None]
+    attempt: Mapped[int]
+
+
+class ItemValues(Table):
+    """A metric's value for every item of a split: zlib-compressed little-endian float32."""
+
+    __tablename__ = "item_values"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    metric: Mapped[str] = mapped_column(String(60), primary_key=True)
+    split: Mapped[str] = mapped_column(String(60), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True, default=0)
+    attempt: Mapped[int]
+    count: Mapped[int]
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Sample(Table):
+    """One question with the model's answer at a step; shown as text, never as markup."""
+
+    __tablename__ = "sample"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    split: Mapped[str] = mapped_column(String(60), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    item: Mapped[int] = mapped_column(primary_key=True)
+    category: Mapped[str] = mapped_column(String(60), default="")
+    question: Mapped[str] = mapped_column(Text)
+    expected: Mapped[str] = mapped_column(Text)
+    answer: Mapped[str] = mapped_column(Text)
+    correct: Mapped[bool | None]
+    attempt: Mapped[int]
+
+
+class Artifact(Table):
+    """A file of a run under the data directory, with its checksum."""
+
+    __tablename__ = "artifact"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(40), primary_key=True)
+    path: Mapped[str] = mapped_column(Text)
+    bytes: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
+    attempt: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Worker(Table):
+    """A process that claims runs; its heartbeat is the pulse that pages show."""
+
+    __tablename__ = "worker"
+    __table_args__ = (
+        CheckConstraint(_one_of("state", ("running", "stopping", "stopped")), name="state"),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    host: Mapped[str] = mapped_column(String(200))
+    pid: Mapped[int]
+    engine: Mapped[str] = mapped_column(String(20), default="local")
+    slots: Mapped[int]
+    state: Mapped[str] = mapped_column(String(20), default="running")
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    heartbeat_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Event(Table):
+    """What happened, one line each: claims, ends, losses, cancels, submissions."""
+
+    __tablename__ = "event"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int | None] = mapped_column(
+        ForeignKey("run.id", ondelete="CASCADE"), index=True
+    )
+    worker_id: Mapped[str | None] = mapped_column(String(64))
+    kind: Mapped[str] = mapped_column(String(40))
+    text: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Flag(Table):
+    """A switch of the whole queue, such as `paused`."""
+
+    __tablename__ = "flag"
+
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    value: Mapped[str] = mapped_column(String(200))
