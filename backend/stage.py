@@ -51,6 +51,9 @@ class Sink(Protocol):
     def samples(self, rows: Sequence[Answered]) -> None:
         """Hand over questions and answers."""
 
+    def flush(self) -> None:
+        """Return only when everything handed over so far is stored for good."""
+
     def cancelled(self) -> bool:
         """True once the run shall stop: somebody cancelled it, or its lease is lost."""
         ...

@@ -1,0 +1,109 @@
+"""Checkpoints on disk: safetensors with a header of JSON, written to a temporary name and renamed.
+
+A directory `checkpoints/FINGERPRINT` holds `model.safetensors` once the run is complete and `resume.safetensors` while
+it is not. No pickle is ever read.
+"""
+
+import errno
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from backend.stage import RunFailed, WrittenFile
+
+MODEL, RESUME = "model.safetensors", "resume.safetensors"
+
+
+def directory(home: Path, fingerprint: str) -> Path:
+    """Where a run's files lie; fingerprints are our own hexadecimal names, never a user's text."""
+    assert fingerprint.isalnum(), f"not a fingerprint: {fingerprint!r}"
+    return home / "checkpoints" / fingerprint
+
+
+def write(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """Store tensors and header under the name, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(held, temporary, metadata={"lethe": json.dumps(header)})
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, SafetensorError) as problem:
+        raise _explained(problem, path) from problem
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _explained(problem: Exception, path: Path) -> Exception:
+    full = getattr(problem, "errno", None) == errno.ENOSPC or "No space left" in str(problem)
+    if full:
+        return RunFailed(f"The disk is full: {path.name} could not be written; free some space.")
+    return RunFailed(f"{path.name} could not be written: {problem}")
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors (on the CPU) and the header of a file that `write` made."""
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["lethe"])
+        return {name: file.get_tensor(name) for name in file.keys()}, header
+
+
+def resume_step(home: Path, fingerprint: str) -> int:
+    """The step after which an interrupted run goes on; 0 where nothing is kept. Reads the header only."""
+    path = directory(home, fingerprint) / RESUME
+    try:
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            metadata = json.loads(file.read(size))["__metadata__"]
+        return int(json.loads(metadata["lethe"])["step"])
+    except (OSError, KeyError, ValueError):
+        return 0
+
+
+def save_model(home: Path, fingerprint: str, model: Any) -> WrittenFile:
+    """Write the finished model, drop its resume state, and say what was written."""
+    path = directory(home, fingerprint) / MODEL
+    write(path, named_weights(model), {"config": model.config.to_dict(), "kind": "model"})
+    drop_resume(home, fingerprint)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return WrittenFile("model", str(path.relative_to(home)), path.stat().st_size, digest)
+
+
+def load_model(home: Path, fingerprint: str, model: Any) -> Any:
+    """Fill a model of the same shape with the stored weights; RunFailed where the file is gone or damaged."""
+    path = directory(home, fingerprint) / MODEL
+    try:
+        tensors, _ = read(path)
+    except (OSError, SafetensorError, ValueError, KeyError) as problem:
+        raise RunFailed(
+            f"The checkpoint of an input is missing or damaged ({path.name} of {fingerprint});"
+            " retry that run with --fresh."
+        ) from problem
+    fill(model, tensors)
+    return model
+
+
+def named_weights(model: Any) -> dict[str, Tensor]:
+    """Every parameter once: a tied head is stored as the embedding that it is."""
+    return dict(model.named_parameters())
+
+
+def fill(model: Any, tensors: dict[str, Tensor]) -> None:
+    """Copy stored values into the model's parameters; every one must be there."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(tensors[name])
+
+
+def drop_resume(home: Path, fingerprint: str) -> None:
+    """Forget the resume state of a run."""
+    (directory(home, fingerprint) / RESUME).unlink(missing_ok=True)

@@ -1,0 +1,100 @@
+"""What a part sees of the run that it works for: seed, data order, inputs, reports, ledger."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from backend.checkpoints import load_model
+from backend.data import Examples, Order, Task, stream
+from backend.evaluation import evaluate, mean_of
+from backend.models import Batch, Loader, Meter, build
+from backend.stage import Cancelled, Measured, RunFailed, Sink, StageRequest
+
+
+@dataclass
+class RunContext:
+    """One run at work. Parts never see the database; they report here."""
+
+    request: StageRequest
+    task: Task
+    sink: Sink
+    device: torch.device
+    meter: Meter = field(default_factory=Meter)
+    target: str = "forget"  # which part an attack aims at: forget, or the placebo
+    keep_state_every: float = 20.0  # seconds between resume states
+    steps: int = 0
+    notes: list[str] = field(default_factory=list)
+    _loaders: dict[int, Loader] = field(default_factory=dict)
+
+    @property
+    def seed(self) -> int:
+        """The run's seed; data and splits never depend on it."""
+        return self.request.seed
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A torch generator on the CPU of its own for this seed, stage and purpose."""
+        number = int(self.numbers(purpose).integers(2**62))
+        return torch.Generator().manual_seed(number)
+
+    def numbers(self, purpose: str) -> np.random.Generator:
+        """The same for numpy. Not the part's name: all methods of a stage share noise and order, so they pair."""
+        return stream(self.seed, self.request.stage, purpose)
+
+    def loader(self, examples: Examples) -> Loader:
+        """The examples as tensors on the run's device, made once."""
+        if id(examples) not in self._loaders:
+            self._loaders[id(examples)] = Loader(examples, self.device)
+        return self._loaders[id(examples)]
+
+    def batches(self, examples: Examples, size: int, purpose: str) -> "Batches":
+        """Batch k of the examples as a function of k."""
+        order = Order(len(examples), size, self.seed, f"{self.request.stage}/{purpose}")
+        return Batches(self.loader(examples), order)
+
+    def split(self, part: str) -> Examples:
+        """A part of what the run aims at: attack, validation or score."""
+        return self.task.splits[f"{self.target}_{part}"]
+
+    def input(self, role: str, position: int = 0) -> Any:
+        """The finished model in that role."""
+        try:
+            fingerprint = self.request.inputs[role][position]
+        except (KeyError, IndexError) as problem:
+            raise RunFailed(f"The run has no input in the role {role!r}.") from problem
+        return load_model(self.request.home, fingerprint, self.fresh_model())
+
+    def fresh_model(self) -> Any:
+        """A model with initial weights; every stage of one seed starts from the same ones."""
+        return build(self.task.model, self.seed)
+
+    def evaluate(self, model: Any, split: str, step: int = 0, **options: Any) -> list[Measured]:
+        """Measure the model on a split and hand the rows over; `metric_value` picks one."""
+        rows = evaluate(model, self.task, split, self.loader(self.task.splits[split]), step, **options)
+        self.sink.record(rows)
+        return rows
+
+    def metric(self, model: Any, split: str, name: str, step: int = 0) -> float:
+        """One metric's mean over a split, recorded on the way."""
+        return mean_of(self.evaluate(model, split, step, categories=False, keep_items=False), name)
+
+    def check_cancelled(self) -> None:
+        """Stop here if somebody cancelled the run."""
+        if self.sink.cancelled():
+            raise Cancelled
+
+    def note(self, sentence: str) -> None:
+        """A remark that stays with the finished run."""
+        self.notes.append(sentence)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Batch k of some examples, a function of k alone."""
+
+    loader: Loader
+    order: Order
+
+    def __call__(self, k: int) -> Batch:
+        return self.loader.batch(self.order.batch(k))

@@ -1,0 +1,146 @@
+"""Data of a setting, free of torch: examples, batches in a stateless order, and the task that holds them."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+IGNORE = -100  # a position whose next token is not scored
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Token rows, each with the token that should come next where that is scored.
+
+    `input_ids` and `targets` have shape (n, length); `targets[i, t]` is the token after position t, or IGNORE.
+    `categories` names the kind of each item (an operation, say), `families` the facts that belong together.
+    """
+
+    input_ids: np.ndarray
+    targets: np.ndarray
+    categories: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert self.input_ids.shape == self.targets.shape, "inputs and targets differ in shape"
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    def take(self, indices: np.ndarray) -> "Examples":
+        """The examples at these indices, in that order."""
+        return Examples(
+            self.input_ids[indices],
+            self.targets[indices],
+            tuple(self.categories[i] for i in indices) if self.categories else (),
+            tuple(self.families[i] for i in indices) if self.families else (),
+        )
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """The positions at which any row is scored; logits are computed for these only."""
+        return np.flatnonzero((self.targets != IGNORE).any(axis=0))
+
+
+def join(*groups: Examples) -> Examples:
+    """One after the other; all rows must have the same length."""
+    return Examples(
+        np.concatenate([group.input_ids for group in groups]),
+        np.concatenate([group.targets for group in groups]),
+        tuple(name for group in groups for name in group.categories),
+        tuple(name for group in groups for name in group.families),
+    )
+
+
+def stream(seed: int, *purpose: str | int) -> np.random.Generator:
+    """A random generator of its own for each seed and purpose, the same on every machine."""
+    text = "/".join(map(str, (seed, *purpose)))
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]))
+
+
+class Order:
+    """Which examples make up batch k: epochs of shuffled indices, as a function of k alone.
+
+    Nothing has to be stored for a resumed run to go on with the very batch that it would have seen.
+    """
+
+    def __init__(self, count: int, size: int, seed: int, purpose: str):
+        assert count > 0 and size > 0, f"cannot draw {size} of {count} examples"
+        self.count, self.size, self.seed, self.purpose = count, size, seed, purpose
+        self._epochs: dict[int, np.ndarray] = {}
+
+    def batch(self, k: int) -> np.ndarray:
+        """Indices of batch k, shape (size,); an epoch's end and the next one's start may share a batch."""
+        positions = np.arange(k * self.size, (k + 1) * self.size)
+        epochs = positions // self.count
+        return np.concatenate(
+            [self._epoch(e)[positions[epochs == e] % self.count] for e in np.unique(epochs)]
+        )
+
+    def _epoch(self, epoch: np.integer[Any]) -> np.ndarray:
+        key = int(epoch)
+        if key not in self._epochs:
+            self._epochs = {k: v for k, v in self._epochs.items() if k >= key - 1}
+            shuffled = stream(self.seed, self.purpose, key).permutation(self.count)
+            self._epochs[key] = shuffled
+        return self._epochs[key]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A setting made concrete: data, model and training of the base.
+
+    `train` holds `retain` and `forget`; `splits` what is evaluated (`retain_score`, `retain_validation`,
+    `forget_score`, `forget_validation`, the same for `placebo`) and what attackers train on (`forget_attack`,
+    `placebo_attack`). `base_training` holds steps, batch_size and what `backend.training.train` takes.
+    """
+
+    name: str
+    model: dict[str, Any]  # {"family": …, and the fields of its transformers configuration}
+    base_training: dict[str, Any]
+    train: dict[str, Examples]
+    splits: dict[str, Examples]
+    words: tuple[str, ...]  # the text of every token
+    forget_metric: str = "accuracy"
+    retain_metric: str = "accuracy"
+    metrics: tuple[str, ...] = ("accuracy", "loss")
+    sampled: int = 12  # questions of each category whose answers are kept as text
+    decode: Callable[[Any], str] | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def text(self, ids: Any) -> str:
+        """The text of a row of tokens."""
+        if self.decode is not None:
+            return self.decode(ids)
+        return " ".join(self.words[int(i)] for i in ids)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Hash of everything that a number could depend on in the data, 16 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for group in (self.train, self.splits):
+            for name in sorted(group):
+                digest.update(name.encode())
+                for array in (group[name].input_ids, group[name].targets):
+                    digest.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
+        digest.update("\n".join(self.words).encode())
+        return digest.hexdigest()[:16]
+
+
+def unigram_floor(task: Task, split: str) -> float:
+    """Cross-entropy in nats, on a split's scored tokens, of add-one-smoothed unigram counts over the base's training text.
+
+    The base sees as many retain as forget examples, so each part's counts are scaled to its share of that text.
+    """
+    vocabulary = len(task.words)
+    seen = task.base_training["steps"] * task.base_training["batch_size"] / len(task.train)
+    counts = np.ones(vocabulary)
+    for part in task.train.values():
+        scored = part.targets[part.targets != IGNORE]
+        counts += seen * np.bincount(scored, minlength=vocabulary) / len(part)
+    scored = task.splits[split].targets
+    scored = scored[scored != IGNORE]
+    return float(-np.log(counts[scored] / counts.sum()).mean())

@@ -1,0 +1,12 @@
+"""Answer loss: the mean cross-entropy of the answer's tokens."""
+
+import numpy as np
+
+from backend.evaluation import Scores
+from backend.registry import metric
+
+
+@metric(label="loss", direction="down", floor="unigram", unit="nats", range=[0.0, None])
+def loss(scores: Scores) -> np.ndarray:
+    """Cross-entropy in nats a token of each item; smaller means that the model knows more."""
+    return scores.loss / scores.tokens

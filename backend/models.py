@@ -1,0 +1,156 @@
+"""Models from transformers configurations: building, logits where they are scored, FLOPs of every pass."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from backend.data import IGNORE, Examples, stream
+from backend.flops import BACKWARD, forward_flops
+
+FAMILIES: dict[str, tuple[type, type]] = {
+    "llama": (LlamaConfig, LlamaForCausalLM),
+    "gemma2": (Gemma2Config, Gemma2ForCausalLM),
+}
+COMMON = {
+    "initializer_range": 0.05,
+    "tie_word_embeddings": True,
+    "max_position_embeddings": 64,
+    "use_cache": False,
+    "pad_token_id": None,
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
+
+
+def device() -> torch.device:
+    """The accelerator where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def build(spec: dict[str, Any], seed: int) -> Any:
+    """A freshly initialised model; the same seed gives the same weights on every machine's CPU."""
+    config_class, model_class = FAMILIES[spec["family"]]
+    fields = {key: value for key, value in spec.items() if key != "family"}
+    fields.setdefault("num_key_value_heads", fields["num_attention_heads"])
+    fields.setdefault("head_dim", fields["hidden_size"] // fields["num_attention_heads"])
+    if spec["family"] == "gemma2":
+        fields.setdefault("query_pre_attn_scalar", fields["head_dim"])
+    config = config_class(**{**COMMON, **fields})
+    # Gemma's soft-capping needs attention scores in hand, which only the eager form has.
+    config._attn_implementation = "eager" if spec["family"] == "gemma2" else "sdpa"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(stream(seed, "initial weights").integers(2**31)))
+        model = model_class(config)
+    return model.to(device())
+
+
+def frozen_copy(model: Any) -> Any:
+    """A copy in evaluation mode that no gradient reaches: a teacher or a reference."""
+    copied = copy.deepcopy(model)
+    copied.requires_grad_(False)
+    copied.eval()
+    return copied
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors of some examples on the model's device; `columns` are the positions that are scored."""
+
+    input_ids: Tensor
+    targets: Tensor  # one for every scored position, shape (scored,)
+    columns: Tensor
+    chosen: Tensor | None  # mask over rows × columns where not all of them are scored
+
+    @property
+    def tokens(self) -> int:
+        """Input tokens of the batch."""
+        return self.input_ids.numel()
+
+
+class Loader:
+    """Examples as tensors, made once; `batch(indices)` selects rows."""
+
+    def __init__(self, examples: Examples, where: torch.device):
+        self.columns = torch.from_numpy(examples.columns).to(where)
+        targets = torch.from_numpy(examples.targets[:, examples.columns])
+        self.input_ids = torch.from_numpy(examples.input_ids).to(where)
+        self.targets = targets.to(where)
+        self.dense = bool((targets != IGNORE).all())
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    def batch(self, indices: Any) -> Batch:
+        """The rows at `indices` (an index array or a slice)."""
+        rows = indices if isinstance(indices, slice) else torch.as_tensor(indices)
+        targets = self.targets[rows]
+        chosen = None if self.dense else targets != IGNORE
+        flat = targets.reshape(-1) if chosen is None else targets[chosen]
+        return Batch(self.input_ids[rows], flat, self.columns, chosen)
+
+
+def scored_logits(model: Any, batch: Batch) -> Tensor:
+    """Logits at the scored positions only, shape (scored, vocabulary): the head is most of a small model's work."""
+    logits = model(
+        batch.input_ids, logits_to_keep=batch.columns, use_cache=False, return_dict=True
+    ).logits
+    return logits.flatten(0, 1) if batch.chosen is None else logits[batch.chosen]
+
+
+def hidden_states(model: Any, batch: Batch, layer: int) -> Tensor:
+    """What block `layer` (0 is the first) puts out, shape (rows, length, width)."""
+    return model(
+        batch.input_ids,
+        logits_to_keep=batch.columns,
+        use_cache=False,
+        output_hidden_states=True,
+        return_dict=True,
+    ).hidden_states[layer + 1]
+
+
+@dataclass
+class Meter:
+    """The ledger that fills itself: every forward pass of a watched model adds its FLOPs.
+
+    A pass under `no_grad` or of a frozen model counts its forward only: teachers and checks; any other one counts its
+    backward too.
+    """
+
+    flops: float = 0.0
+    tokens: int = 0
+
+    @contextmanager
+    def watching(self, *models: Any) -> Iterator["Meter"]:
+        """Count the passes of these models while the context is open."""
+        handles = [self._watch(model) for model in models]
+        try:
+            yield self
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _watch(self, model: Any) -> Any:
+        config = model.config.to_dict()
+        trained = next(model.parameters())
+
+        def count(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            ids = args[0] if args else kwargs["input_ids"]
+            kept = kwargs.get("logits_to_keep", ids.shape[1])
+            scored = len(kept) if isinstance(kept, Tensor) else kept or ids.shape[1]
+            cost = forward_flops(config, ids.shape[0], ids.shape[1], scored)
+            learns = torch.is_grad_enabled() and (trained.requires_grad or _any_learns(module))
+            self.flops += cost * (1.0 + BACKWARD if learns else 1.0)
+            if learns:
+                self.tokens += ids.numel()
+
+        return model.register_forward_pre_hook(count, with_kwargs=True)
+
+
+def _any_learns(model: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in model.parameters())

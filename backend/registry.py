@@ -1,0 +1,125 @@
+"""How parts declare themselves: decorators, parameter types with bounds, loading by name.
+
+A part is one function in one file of the same name. Its signature is its schema, its defaults, its form on the Launch
+page and its documentation. `backend.catalogue` reads the same declarations from the files without importing them, so
+decorator arguments and defaults are literals.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+KINDS = ("settings", "methods", "options", "attacks", "metrics")
+DECORATORS = {
+    "setting": "settings",
+    "method": "methods",
+    "option": "options",
+    "attack": "attacks",
+    "metric": "metrics",
+}
+# What the reader of a catalogue may rely on where a decorator leaves an argument out.
+DECLARED_DEFAULTS: dict[str, dict[str, Any]] = {
+    "settings": {"label": "", "source": "", "version": 1, "needs": {}, "neutral": {}},
+    "methods": {
+        "label": "",
+        "source": "",
+        "version": 1,
+        "needs": {},
+        "neutral": {},
+        "stage": "suppress",
+        "threat_model": "white_box",
+    },
+    "options": {"label": "", "source": "", "version": 1, "needs": {}, "neutral": {}},
+    "attacks": {
+        "label": "",
+        "source": "",
+        "version": 1,
+        "needs": {},
+        "neutral": {},
+        "counts": "weights",
+        "has_steps": True,
+    },
+    "metrics": {
+        "label": "",
+        "source": "",
+        "version": 1,
+        "needs": {},
+        "neutral": {},
+        "direction": "up",
+        "floor": 0.0,
+        "unit": "",
+        "range": [None, None],
+        "level": "model",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The closed interval that a number must lie in; `above` excludes the lower end."""
+
+    low: float | None = None
+    high: float | None = None
+    above: bool = False
+
+
+Share = Annotated[float, Bounds(0, 1)]
+Weight = Annotated[float, Bounds(0)]
+Rate = Annotated[float, Bounds(0, above=True)]
+Count = Annotated[int, Bounds(1)]
+Whole = Annotated[int, Bounds(0)]
+
+BOUNDED: dict[str, tuple[str, Bounds]] = {
+    "Share": ("float", Bounds(0, 1)),
+    "Weight": ("float", Bounds(0)),
+    "Rate": ("float", Bounds(0, above=True)),
+    "Count": ("int", Bounds(1)),
+    "Whole": ("int", Bounds(0)),
+}
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _declare(kind: str, declared: dict[str, Any]) -> Callable[[Function], Function]:
+    unknown = set(declared) - set(DECLARED_DEFAULTS[kind])
+    assert not unknown, f"{kind} parts do not declare {sorted(unknown)}"
+
+    def mark(function: Function) -> Function:
+        function.declared = {**DECLARED_DEFAULTS[kind], **declared}  # type: ignore[attr-defined]
+        function.kind = kind  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def setting(**declared: Any) -> Callable[[Function], Function]:
+    """Declare a data task; the function returns a `backend.data.Task`."""
+    return _declare("settings", declared)
+
+
+def method(**declared: Any) -> Callable[[Function], Function]:
+    """Declare a method: `(model, task, run, *, parameters) -> model`."""
+    return _declare("methods", declared)
+
+
+def option(**declared: Any) -> Callable[[Function], Function]:
+    """Declare an option that composes with any loss: a mask, an optimiser wrapper, an adapter."""
+    return _declare("options", declared)
+
+
+def attack(**declared: Any) -> Callable[[Function], Function]:
+    """Declare an attack: `(model, task, run, *, parameters) -> model`."""
+    return _declare("attacks", declared)
+
+
+def metric(**declared: Any) -> Callable[[Function], Function]:
+    """Declare a metric: `(scores) -> value of every item`."""
+    return _declare("metrics", declared)
+
+
+def load(kind: str, name: str) -> Callable[..., Any]:
+    """The function of a part; its name was checked against the catalogue when the study was read."""
+    assert kind in KINDS and name.isidentifier(), f"no such part: {kind} {name!r}"
+    function: Callable[..., Any] = getattr(importlib.import_module(f"backend.{kind}.{name}"), name)
+    return function

@@ -1,0 +1,161 @@
+"""Four-operation arithmetic: keep + and −, forget × and ÷; one token a number."""
+
+from typing import Any, Literal
+
+import numpy as np
+
+from backend.data import IGNORE, Examples, Task, stream
+from backend.registry import Count, Rate, Share, setting
+from backend.stage import UserError
+
+PLUS, MINUS, TIMES, OVER, PLACEBO_TIMES, PLACEBO_OVER, EQUALS = "+−×÷⊗⊘="
+PARTS = ("attack", "validation", "score")
+
+Fact = tuple[int, str, int, int, str]  # left, operator, right, answer, family
+
+
+@setting(label="Arithmetic", source="Lee et al. 2025 (arXiv 2506.06278), arithmetic task, equations only")
+def arithmetic(
+    *,
+    size: Literal["quick", "small", "medium"] = "quick",
+    family: Literal["llama", "gemma2"] = "llama",
+    addends: Count = 30,
+    factors: Count = 20,
+    attack_share: Share = 0.4,
+    validation_share: Share = 0.2,
+    split_seed: int = 0,
+    base_steps: Count = 1200,
+    batch_size: Count = 256,
+    learning_rate: Rate = 3e-3,
+) -> Task:
+    """Facts a ∘ b = c; the retain part holds sums and differences, the forget part products and quotients.
+
+    Forget facts are split by family (a factor pair with its up to four facts), so no fact that an attacker trains on has
+    a twin among those that are scored. Placebo facts use reserved operators with permuted answers and are never
+    trained.
+
+    Args:
+        size: model size, see SIZES: 0.16 M (quick), 1 M (small), 8 M parameters (medium)
+        family: architecture, a transformers configuration
+        addends: sums and differences use the operands 0 … addends − 1
+        factors: products and quotients use the operands 1 … factors, never 0
+        attack_share: share of the forget families that an attacker may train on
+        validation_share: share of the families on which choices are made
+        split_seed: seed of the splits, the same for every run
+        base_steps: training steps of base and oracle
+        batch_size: facts a step of base and oracle; the base's are half retain, half forget
+        learning_rate: peak rate of base and oracle
+    """
+    if attack_share + validation_share >= 1 or attack_share == 0 or validation_share == 0:
+        raise UserError(
+            f"arithmetic: attack_share = {attack_share:g} and validation_share = {validation_share:g}"
+            " must both be above 0 and leave a part to score (their sum below 1)."
+        )
+    words = _words(addends, factors)
+    retain, forget = _retain_facts(addends), _forget_facts(factors)
+    placebo = _placebo_facts(forget, split_seed, attack_share, validation_share)
+    splits = _by_family(retain, words, split_seed, 0.0, 0.3, "retain")
+    splits.pop("retain_attack")
+    splits |= _by_family(forget, words, split_seed, attack_share, validation_share, "forget")
+    splits |= _by_family(placebo, words, split_seed, attack_share, validation_share, "placebo")
+    if min(len(part) for name, part in splits.items()) == 0:
+        raise UserError(
+            f"arithmetic: factors = {factors} leaves a part of the forget set empty; use a larger number."
+        )
+    return Task(
+        name="arithmetic",
+        model={"family": family, "vocab_size": len(words), **SIZES[size]},
+        base_training={
+            "steps": base_steps,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "schedule": "cosine",
+            "weight_decay": 0.1,
+            "beta2": 0.98,
+        },
+        train={"retain": _examples(retain, words), "forget": _examples(forget, words)},
+        splits=splits,
+        words=tuple(words),
+    )
+
+
+SIZES: dict[str, dict[str, Any]] = {
+    "quick": {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256},
+    "small": {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 512},
+    "medium": {"hidden_size": 320, "num_hidden_layers": 6, "num_attention_heads": 8, "intermediate_size": 1280},
+}
+
+
+def _words(addends: int, factors: int) -> list[str]:
+    largest = max(2 * (addends - 1), factors * factors)
+    symbols = [PLUS, MINUS, TIMES, OVER, PLACEBO_TIMES, PLACEBO_OVER, EQUALS]
+    return [str(number) for number in range(largest + 1)] + symbols
+
+
+def _retain_facts(addends: int) -> list[Fact]:
+    facts: list[Fact] = []
+    for a in range(addends):
+        for b in range(addends):
+            name = f"{min(a, b)}+{max(a, b)}"
+            facts += [(a, PLUS, b, a + b, name), (a + b, MINUS, b, a, name)]
+    return facts
+
+
+def _forget_facts(factors: int) -> list[Fact]:
+    facts: list[Fact] = []
+    for a in range(1, factors + 1):
+        for b in range(1, factors + 1):
+            name = f"{min(a, b)}×{max(a, b)}"
+            facts += [(a, TIMES, b, a * b, name), (a * b, OVER, a, b, name)]
+    return facts
+
+
+def _placebo_facts(forget: list[Fact], seed: int, attack: float, validation: float) -> list[Fact]:
+    """The forget facts under reserved operators, their answers permuted within each part and operator."""
+    part_of = _assign(forget, seed, attack, validation, "forget")
+    renamed = {TIMES: PLACEBO_TIMES, OVER: PLACEBO_OVER}
+    placebo: list[Fact] = []
+    for part in PARTS:
+        for operator in renamed:
+            group = [f for f in forget if part_of[f[4]] == part and f[1] == operator]
+            answers = stream(seed, "placebo", part, operator).permutation([f[3] for f in group])
+            placebo += [
+                (f[0], renamed[operator], f[2], int(answer), f[4])
+                for f, answer in zip(group, answers, strict=True)
+            ]
+    return placebo
+
+
+def _assign(
+    facts: list[Fact], seed: int, attack: float, validation: float, purpose: str
+) -> dict[str, str]:
+    """The part of every family."""
+    families = sorted({fact[4] for fact in facts})
+    shuffled = stream(seed, "families", purpose).permutation(len(families))
+    first = round(attack * len(families))
+    second = first + round(validation * len(families))
+    return {
+        families[index]: PARTS[0] if rank < first else PARTS[1] if rank < second else PARTS[2]
+        for rank, index in enumerate(shuffled)
+    }
+
+
+def _by_family(
+    facts: list[Fact], words: list[str], seed: int, attack: float, validation: float, name: str
+) -> dict[str, Examples]:
+    # Placebo facts are split like the forget facts that they are made from.
+    part_of = _assign(facts, seed, attack, validation, "forget" if name == "placebo" else name)
+    return {
+        f"{name}_{part}": _examples([f for f in facts if part_of[f[4]] == part], words)
+        for part in PARTS
+    }
+
+
+def _examples(facts: list[Fact], words: list[str]) -> Examples:
+    token = {word: i for i, word in enumerate(words)}
+    rows = [[token[str(a)], token[op], token[str(b)], token[EQUALS]] for a, op, b, _, _ in facts]
+    input_ids = np.array(rows, dtype=np.int64).reshape(-1, 4)
+    targets = np.full_like(input_ids, IGNORE)
+    targets[:, -1] = [token[str(fact[3])] for fact in facts]
+    operators, families = tuple(f[1] for f in facts), tuple(f[4] for f in facts)
+    return Examples(input_ids, targets, operators, families)
