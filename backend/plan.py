@@ -1,0 +1,261 @@
+"""The runs of a checked study in the order in which they are queued, each named by its fingerprint."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from backend import catalogue
+from backend.data import Task, unigram_floor
+from backend.settings import build_task
+
+# Raised after a fix to what the stage itself does; parts carry versions of their own.
+STAGE_VERSIONS = {"base": 1, "oracle": 1, "evaluate": 1}
+TWIN_SEED = 10_000  # the second oracle of seed s is trained with seed s + TWIN_SEED
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run to be: what the queue stores of it."""
+
+    fingerprint: str
+    stage: str
+    name: str
+    version: int
+    parameters: dict[str, Any]
+    setting: dict[str, Any]
+    precision: str
+    seed: int
+    parent: str | None = None
+    inputs: dict[str, list[str]] = field(default_factory=dict)
+
+
+def fingerprint(identity: dict[str, Any]) -> str:
+    """The name of a run, 20 hexadecimal digits: a hash of everything that its numbers depend on."""
+    text = json.dumps(identity, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def without_neutral(parameters: dict[str, Any], neutral: dict[str, Any]) -> dict[str, Any]:
+    """Parameters that differ from their neutral value: one that is added later changes no old fingerprint."""
+    absent = object()
+    return {k: v for k, v in parameters.items() if neutral.get(k, absent) != v}
+
+
+def expand(study: dict[str, Any]) -> tuple[dict[str, Any], list[PlannedRun]]:
+    """The document and the runs of a checked study.
+
+    Queued base, oracle, their cells, then configuration by configuration, each followed by its cells.
+    """
+    planner = _Planner(study)
+    planner.anchors()
+    for recipe in study["recipes"]:
+        planner.recipe(recipe)
+    return planner.document(), list(planner.runs.values())
+
+
+class _Planner:
+    """Collects runs in order, each fingerprint once."""
+
+    def __init__(self, study: dict[str, Any]):
+        self.study = study
+        self.task = build_task(study["setting"]["name"], study["setting"]["parameters"])
+        self.setting = {**study["setting"], "content_hash": self.task.content_hash}
+        self.runs: dict[str, PlannedRun] = {}
+        self.configurations: list[dict[str, Any]] = []
+        self.base: dict[int, str] = {}
+        self.oracle: dict[int, str] = {}
+
+    def anchors(self) -> None:
+        """Base and oracle of every seed, then their cells."""
+        seeds = self.study["seeds"]
+        self.base = {seed: self._model("base", "base", seed, {}, None) for seed in seeds}
+        self.oracle = {seed: self._model("oracle", "oracle", seed, {}, None) for seed in seeds}
+        twins = {}
+        if self.study["oracles"] == 2:
+            twins = {s: self._model("oracle", "oracle", s + TWIN_SEED, {}, None) for s in seeds}
+        self._configuration("base", [], self.base)
+        self._configuration("oracle", [], self.oracle)
+        if twins:
+            self.configurations[-1]["twins"] = {str(seed): run for seed, run in twins.items()}
+        for model in (*self.base.values(), *self.oracle.values(), *twins.values()):
+            self._cells(model, "forget")
+        if self.study["placebo"]:
+            for model in self.base.values():
+                self._cells(model, "placebo")
+
+    def recipe(self, recipe: dict[str, Any]) -> None:
+        """Every prefix of a recipe, with its cells unless an earlier recipe had it."""
+        parents: dict[int, str] = dict(self.base)
+        stages: list[dict[str, Any]] = []
+        for stage, chosen in recipe.items():
+            parameters = {key: value for key, value in chosen.items() if key != "name"}
+            name = chosen["name"]
+            stages = [*stages, {"stage": stage, "name": name, "parameters": parameters}]
+            models = {s: self._model(stage, name, s, parameters, parents[s]) for s in parents}
+            if self._configuration(name, stages, models):
+                for model in models.values():
+                    self._cells(model, "forget")
+            parents = models
+
+    def _model(
+        self, stage: str, name: str, seed: int, parameters: dict[str, Any], parent: str | None
+    ) -> str:
+        inputs, version, neutral = {}, STAGE_VERSIONS.get(stage, 1), {}
+        if stage not in STAGE_VERSIONS:
+            part = catalogue.part("methods", name)
+            version, neutral = part.version, part.neutral
+            inputs = self._inputs(part, parameters, seed)
+        model = self._add(stage, name, version, neutral, parameters, seed, parent, inputs)
+        metrics = {m: catalogue.part("metrics", m).version for m in self.task.metrics}
+        asked = {"metrics": list(metrics)}
+        version = STAGE_VERSIONS["evaluate"] + sum(v - 1 for v in metrics.values())
+        self._add("evaluate", "standard", version, {}, asked, seed, model, {})
+        return model
+
+    def _inputs(
+        self, part: catalogue.Part, parameters: dict[str, Any], seed: int
+    ) -> dict[str, list[str]]:
+        known = {"base": self.base, "oracle": self.oracle}
+        return {
+            role: [known[role][seed]]
+            for role, condition in part.needs.items()
+            if all(parameters.get(key) == value for key, value in condition.items())
+        }
+
+    def _cells(self, model: str, target: str) -> None:
+        seed = self.runs[model].seed
+        for attack in self.study["attacks"]:
+            part = catalogue.part("attacks", attack["name"])
+            for cell in attack["grid"]:
+                parameters = {**cell, "target": target}
+                neutral = {**part.neutral, "target": "forget"}
+                self._add(
+                    "attack", part.name, part.version, neutral, parameters, seed, model, {}
+                )
+
+    def _add(
+        self,
+        stage: str,
+        name: str,
+        version: int,
+        neutral: dict[str, Any],
+        parameters: dict[str, Any],
+        seed: int,
+        parent: str | None,
+        inputs: dict[str, list[str]],
+    ) -> str:
+        setting_part = catalogue.part("settings", self.setting["name"])
+        named = {
+            **self.setting,
+            "parameters": without_neutral(self.setting["parameters"], setting_part.neutral),
+        }
+        identity = {
+            "setting": named,
+            "stage": stage,
+            "name": name,
+            "version": version,
+            "parameters": without_neutral(parameters, neutral),
+            "precision": self.study["precision"],
+            "seed": seed,
+            "parent": parent,
+            "inputs": inputs,
+        }
+        key = fingerprint(identity)
+        identity |= {"setting": self.setting, "parameters": parameters}
+        self.runs.setdefault(key, PlannedRun(fingerprint=key, **identity))
+        return key
+
+    def _configuration(
+        self, method: str, stages: list[dict[str, Any]], models: dict[int, str]
+    ) -> bool:
+        """Note a configuration once; False where an earlier recipe had the same prefix."""
+        key = json.dumps(stages, sort_keys=True) if stages else method
+        if any(known["key"] == key for known in self.configurations):
+            return False
+        runs = {str(seed): run for seed, run in models.items()}
+        self.configurations.append({"key": key, "method": method, "stages": stages, "runs": runs})
+        return True
+
+    def document(self) -> dict[str, Any]:
+        """The resolved study as it is stored and exported."""
+        labels = dict(_labels(self.configurations))
+        configurations = [
+            {**c, "key": fingerprint({"key": c["key"]}), "label": labels[c["key"]]}
+            for c in self.configurations
+        ]
+        setting = {
+            **self.setting,
+            "label": catalogue.part("settings", self.setting["name"]).label,
+            "forget_metric": self.task.forget_metric,
+            "retain_metric": self.task.retain_metric,
+            "placebo": "placebo_score" in self.task.splits,
+            "anchor": "oracle",
+        }
+        return {
+            **{key: value for key, value in self.study.items() if key != "setting"},
+            "setting": setting,
+            "metrics": {name: _declared_metric(name, self.task) for name in self.task.metrics},
+            "placebo_commonest": _commonest(self.task),
+            "configurations": configurations,
+        }
+
+
+def _declared_metric(name: str, task: Task) -> dict[str, Any]:
+    declared = catalogue.part("metrics", name).declared
+    splits = [split for split in task.splits if split.endswith(("_score", "_validation"))]
+    floors = {
+        split: unigram_floor(task, split) if declared["floor"] == "unigram" else declared["floor"]
+        for split in splits
+    }
+    shown = ("direction", "unit", "range", "level", "label")
+    return {**{key: declared[key] for key in shown}, "floors": floors}
+
+
+def _commonest(task: Task) -> float | None:
+    """The share of the commonest answer among the placebo items that are scored; what guessing can reach."""
+    if "placebo_score" not in task.splits:
+        return None
+    answers = [tuple(row) for row in task.splits["placebo_score"].targets]
+    return max(answers.count(answer) for answer in set(answers)) / len(answers)
+
+
+def _labels(configurations: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """(key, readable name): labels of the stages with the parameters that tell namesakes apart or are not default."""
+    for configuration in configurations:
+        if not configuration["stages"]:
+            yield configuration["key"], configuration["method"].capitalize()
+            continue
+        parts = []
+        for stage in configuration["stages"]:
+            part = catalogue.part("methods", stage["name"])
+            told = _telling(part, stage, configurations)
+            text = ", ".join(f"{SYMBOLS.get(key, key)} {value}" for key, value in told.items())
+            parts.append(f"{part.label} ({text})" if text else part.label)
+        yield configuration["key"], " → ".join(parts)
+
+
+SYMBOLS = {"alpha": "α", "beta": "β", "learning_rate": "lr"}
+
+
+def _telling(
+    part: catalogue.Part, stage: dict[str, Any], configurations: list[dict[str, Any]]
+) -> dict[str, Any]:
+    namesakes = [
+        other["parameters"]
+        for configuration in configurations
+        for other in configuration["stages"]
+        if other["name"] == stage["name"] and other["stage"] == stage["stage"]
+    ]
+    defaults = part.defaults()
+    return {
+        key: value
+        for key, value in stage["parameters"].items()
+        if any(other.get(key) != value for other in namesakes) or value != defaults.get(key)
+    }
+
+
+def as_rows(runs: list[PlannedRun]) -> list[dict[str, Any]]:
+    """The runs as plain values, the form in which the queue takes them."""
+    return [asdict(run) for run in runs]

@@ -1,0 +1,126 @@
+"""Doing one run: from a request to a finished checkpoint and its ledger."""
+
+import resource
+import time
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from backend import checkpoints
+from backend.context import RunContext
+from backend.data import Task
+from backend.evaluation import answers, measure, score
+from backend.losses import cross_entropy
+from backend.models import device, scored_logits
+from backend.registry import load
+from backend.settings import build_task
+from backend.stage import RunFailed, Sink, StageOutcome, StageRequest
+from backend.training import train
+
+EVALUATED = ("retain_score", "retain_validation", "forget_score", "forget_validation")
+
+
+def execute(request: StageRequest, sink: Sink) -> StageOutcome:
+    """Do the run; its files lie under the data directory when this returns.
+
+    Raises:
+        RunFailed: with one sentence, where it cannot go on
+        Cancelled: where somebody told it to stop
+    """
+    started = time.monotonic()
+    if request.fresh:
+        checkpoints.drop_resume(request.home, request.fingerprint)
+    task = _task(request)
+    run = RunContext(request, task, sink, device(), keep_state_every=20.0)
+    if run.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    model = _stage(run)
+    outcome = _ledger(run, time.monotonic() - started)
+    if request.stage not in ("evaluate", "attack"):
+        outcome.files = [checkpoints.save_model(request.home, request.fingerprint, model)]
+    else:
+        checkpoints.drop_resume(request.home, request.fingerprint)
+    return outcome
+
+
+def _stage(run: RunContext) -> Any:
+    request = run.request
+    if request.stage in ("base", "oracle"):
+        return _pretrain(run)
+    if request.parent is None:
+        raise RunFailed(f"A run of the stage {request.stage!r} needs a parent.")
+    model = checkpoints.load_model(request.home, request.parent, run.fresh_model())
+    if request.stage == "evaluate":
+        return _evaluate(run, model)
+    parameters = dict(request.parameters)
+    if request.stage == "attack":
+        run.target = parameters.pop("target", "forget")
+        return load("attacks", request.name)(model, run.task, run, **parameters)
+    return load("methods", request.name)(model, run.task, run, **parameters)
+
+
+def _pretrain(run: RunContext) -> Any:
+    """The base sees retain and forget data in equal halves, the oracle fills the same batches with retain data."""
+    options = dict(run.task.base_training)
+    size = options.pop("batch_size")
+    model = run.fresh_model()
+    with_forget = run.request.stage == "base"
+    retain = run.batches(run.task.train["retain"], size // 2 if with_forget else size, "retain")
+    forget = run.batches(run.task.train["forget"], size - size // 2, "forget")
+
+    def loss(k: int) -> Any:
+        kept = retain(k)
+        keep = cross_entropy(scored_logits(model, kept), kept.targets)
+        if not with_forget:
+            return keep
+        learnt = forget(k)
+        learn = cross_entropy(scored_logits(model, learnt), learnt.targets)
+        return 0.5 * (keep + learn), {"retain_loss": keep, "forget_loss": learn}
+
+    train(model, loss, run, **options)
+    return model
+
+
+def _evaluate(run: RunContext, model: Any) -> Any:
+    metrics = run.request.parameters.get("metrics") or run.task.metrics
+    with run.meter.watching(model):
+        for split in EVALUATED:
+            found = score(model, run.loader(run.task.splits[split]))
+            run.sink.record(measure(found, run.task, split, 0, list(metrics)))
+            if split.endswith("_score"):
+                run.sink.samples(answers(found, run.task, split, 0))
+    return model
+
+
+def _ledger(run: RunContext, seconds: float) -> StageOutcome:
+    if run.device.type == "cuda":
+        memory = torch.cuda.max_memory_allocated()
+    else:
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return StageOutcome(
+        steps=run.steps,
+        tokens=run.meter.tokens,
+        flops=run.meter.flops,
+        seconds=seconds,
+        peak_memory=memory,
+        note=" ".join(run.notes),
+    )
+
+
+def _task(request: StageRequest) -> Task:
+    task = _built(request.setting["name"], repr(sorted(request.setting["parameters"].items())))
+    if task.content_hash != request.setting["content_hash"]:
+        raise RunFailed(
+            f"The data of the setting {task.name} changed since the study was submitted"
+            f" ({request.setting['content_hash']} then, {task.content_hash} now); submit it again."
+        )
+    return task
+
+
+@lru_cache(maxsize=4)
+def _built(name: str, parameters: str) -> Task:
+    """Settings that one slot process meets again and again are made once."""
+    import ast
+
+    return build_task(name, dict(ast.literal_eval(parameters)))

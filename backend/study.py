@@ -1,0 +1,232 @@
+"""From a study file to a plan: read, check against the catalogue, expand grids, name every run by its fingerprint.
+
+No torch and no database here: `submit --dry-run` and the Launch page show the plan in about a second.
+"""
+
+import itertools
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backend import catalogue
+from backend.plan import PlannedRun, expand
+from backend.stage import UserError
+
+RECIPE_STAGES = ("pretrain", "suppress", "robustify", "wrap")
+STUDY_KEYS = ("name", "setting", "seeds", "oracles", "precision", "placebo", "recipes", "attacks")
+PRECISIONS = ("fp32",)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A resolved study: the document that is stored and exported, and its runs, parents before children."""
+
+    document: dict[str, Any]
+    runs: list[PlannedRun]
+
+
+def load(name_or_path: str, overrides: list[str] | None = None) -> dict[str, Any]:
+    """The source of a shipped study or of a TOML file, with `KEY=VALUE` overrides laid over it.
+
+    Raises:
+        UserError: there is no such study, the TOML is damaged, or an override does not fit
+    """
+    path = _find(name_or_path)
+    try:
+        source = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise UserError(f"{path.name} is not valid TOML: {problem}.") from problem
+    source.setdefault("name", path.stem)
+    for override in overrides or []:
+        _override(source, override)
+    return source
+
+
+def resolve(source: dict[str, Any]) -> Plan:
+    """The plan of a study's source; UserError says in one sentence what is wrong with it."""
+    _only(source, STUDY_KEYS, "a study")
+    name = source.get("name", "study")
+    if not isinstance(name, str) or not name.strip() or len(name) > 100:
+        raise UserError(f"name = {name!r} must be a text of 1 to 100 characters.")
+    checked = {
+        "name": name,
+        "setting": _setting(source.get("setting", "arithmetic")),
+        "seeds": _seeds(source.get("seeds", [0])),
+        "oracles": _choice(source.get("oracles", 1), (1, 2), "oracles"),
+        "precision": _choice(source.get("precision", "fp32"), PRECISIONS, "precision"),
+        "placebo": _choice(source.get("placebo", False), (False, True), "placebo"),
+        "recipes": _recipes(_tables(source.get("recipes", []), "recipes")),
+        "attacks": _attacks(_tables(source.get("attacks", []), "attacks")),
+        "source": source,
+    }
+    document, runs = expand(checked)
+    return Plan(document, runs)
+
+
+def _find(name_or_path: str) -> Path:
+    shipped = catalogue.studies()
+    if name_or_path in shipped:
+        return shipped[name_or_path]
+    path = Path(name_or_path)
+    if path.suffix == ".toml" and path.is_file():
+        return path
+    valid = ", ".join(shipped)
+    raise UserError(
+        f"There is no study {name_or_path!r}; give one of {valid}, or the path of a TOML file."
+    )
+
+
+def _override(source: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise UserError(f"--set {override!r} must have the form KEY=VALUE.")
+    keys: list[str] = [part.strip() for part in key.split(".")]
+    holder: Any = source
+    for depth, part in enumerate(keys[:-1]):
+        holder = _descend(holder, part, ".".join(keys[: depth + 1]))
+    last = keys[-1]
+    if isinstance(holder, list):
+        holder[_index(holder, last, key)] = _value(text)
+    elif isinstance(holder, dict):
+        holder[last] = _value(text)
+    else:
+        raise UserError(f"--set {key}: there is no table to set {last!r} in.")
+
+
+def _descend(holder: Any, part: str, path: str) -> Any:
+    if isinstance(holder, list):
+        return holder[_index(holder, part, path)]
+    if not isinstance(holder, dict):
+        raise UserError(f"--set {path}: {part!r} is not a table.")
+    inner = holder.setdefault(part, {})
+    if isinstance(inner, str) and part in ("setting", *RECIPE_STAGES):
+        inner = holder[part] = {"name": inner}  # a bare name is a table with defaults
+    return inner
+
+
+def _index(holder: list[Any], part: str, path: str) -> int:
+    if not part.isdigit() or int(part) >= len(holder):
+        raise UserError(f"--set {path}: {part!r} is not an index from 0 to {len(holder) - 1}.")
+    return int(part)
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        bare = text.strip()
+        if bare.replace("_", "").replace("-", "").isalnum():
+            return bare  # a bare word is a text: shells eat its quotation marks
+        raise UserError(f"--set: {text!r} is not a TOML value.") from None
+
+
+def _only(table: dict[str, Any], valid: tuple[str, ...], where: str) -> None:
+    for key in table:
+        if key not in valid:
+            raise UserError(f"{where} has no key {key!r}; its keys: {', '.join(valid)}.")
+
+
+def _tables(value: Any, where: str) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise UserError(f"{where} must be a list of tables, written [[{where}]].")
+    return value
+
+
+def _choice(value: Any, valid: tuple[Any, ...], where: str) -> Any:
+    if not any(value is item or (value == item and type(value) is type(item)) for item in valid):
+        raise UserError(f"{where} = {value!r} is not one of {', '.join(map(str, valid))}.")
+    return value
+
+
+def _seeds(value: Any) -> list[int]:
+    whole = isinstance(value, list) and all(type(seed) is int and seed >= 0 for seed in value)
+    if not whole or not value:
+        raise UserError(f"seeds = {value!r} must be a list of at least one whole number from 0.")
+    if len(set(value)) != len(value):
+        raise UserError(f"seeds = {value!r} names a seed twice.")
+    return list(value)
+
+
+def _named(value: Any, where: str) -> tuple[str, dict[str, Any]]:
+    """(name, parameters) of a bare string or a table with a name."""
+    if isinstance(value, str):
+        return value, {}
+    if isinstance(value, dict) and isinstance(value.get("name"), str):
+        return value["name"], {key: item for key, item in value.items() if key != "name"}
+    raise UserError(f"{where} = {value!r} must be a part's name or a table with a name.")
+
+
+def _setting(value: Any) -> dict[str, Any]:
+    name, given = _named(value, "setting")
+    return {"name": name, "parameters": catalogue.part("settings", name).check(given)}
+
+
+def _recipes(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every recipe of the grid: {stage: {"name": …, parameters …}}, all parameters written out."""
+    expanded: list[dict[str, Any]] = []
+    for table in tables:
+        _only(table, RECIPE_STAGES, "a recipe")
+        if not table:
+            raise UserError(f"A recipe is empty; it takes {', '.join(RECIPE_STAGES)}.")
+        stages = [stage for stage in RECIPE_STAGES if stage in table]
+        grids = [_stage_grid(stage, table[stage]) for stage in stages]
+        for chosen in itertools.product(*grids):
+            recipe = dict(zip(stages, chosen, strict=True))
+            if recipe not in expanded:
+                expanded.append(recipe)
+    return expanded
+
+
+def _stage_grid(stage: str, value: Any) -> list[dict[str, Any]]:
+    name, given = _named(value, stage)
+    method = catalogue.part("methods", name)
+    if method.declared["stage"] != stage:
+        there = [m.name for m in catalogue.parts("methods") if m.declared["stage"] == stage]
+        raise UserError(
+            f"{name} is a method of the stage {method.declared['stage']}, not of {stage};"
+            f" methods of {stage}: {', '.join(there) or 'none yet'}."
+        )
+    return [{"name": name, **parameters} for parameters in _grid(method, given)]
+
+
+def _grid(part: catalogue.Part, given: dict[str, Any]) -> list[dict[str, Any]]:
+    """The Cartesian product of all lists; a parameter that is a list by nature takes a list of lists."""
+    lists_by_nature = {p.name for p in part.parameters if p.type.startswith("list")}
+    axes: list[list[Any]] = []
+    for name, value in given.items():
+        nested = bool(value) and isinstance(value, list) and isinstance(value[0], list)
+        is_axis = isinstance(value, list) and (name not in lists_by_nature or _deep(value, nested))
+        if is_axis and not value:
+            raise UserError(f"{part.name}: {name} = [] is an empty grid.")
+        axes.append(value if is_axis else [value])
+    return [
+        part.check(dict(zip(given, chosen, strict=True))) for chosen in itertools.product(*axes)
+    ]
+
+
+def _deep(value: list[Any], nested: bool) -> bool:
+    """Whether a list given for a list of lists is a grid of such: three levels deep."""
+    return nested and bool(value[0]) and isinstance(value[0][0], list)
+
+
+def _attacks(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every attack with its grid; an attack that is given twice has the cells of both."""
+    attacks: dict[str, dict[str, Any]] = {}
+    for table in tables:
+        name, given = _named(table, "attacks")
+        part = catalogue.part("attacks", name)
+        entry = attacks.setdefault(
+            name,
+            {
+                "name": name,
+                "label": part.label,
+                "counts": part.declared["counts"],
+                "has_steps": part.declared["has_steps"],
+                "grid": [],
+            },
+        )
+        entry["grid"] += [cell for cell in _grid(part, given) if cell not in entry["grid"]]
+    for entry in attacks.values():
+        entry["steps"] = max((cell.get("steps", 1) for cell in entry["grid"]), default=1)
+    return list(attacks.values())

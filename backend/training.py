@@ -1,0 +1,201 @@
+"""The training loop. There is one: every stage and every attack that trains goes through `train`."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backend import checkpoints
+from backend.context import RunContext
+from backend.schedules import factor
+from backend.stage import Cancelled, Measured, RunFailed
+from backend.training_parameters import training as shared_parameters
+
+# The loss of batch k: a scalar, or a scalar with named parts that are worth a curve of their own.
+Loss = Callable[[int], Tensor | tuple[Tensor, dict[str, Tensor]]]
+Check = Callable[[int], bool]
+
+CURVE_POINTS = 100  # how many points of the training curve are kept
+
+
+@dataclass
+class Loop:
+    """A training run in progress: everything that a resume state has to hold, and nothing else."""
+
+    model: Any
+    run: RunContext
+    steps: int
+    optimizer: torch.optim.AdamW
+    weights: dict[str, Tensor]
+    step: int = 0
+    saved_at: float = field(default_factory=time.monotonic)
+
+
+def train(
+    model: Any,
+    loss: Loss,
+    run: RunContext,
+    *,
+    steps: int,
+    learning_rate: float,
+    check: Check | None = None,
+    check_every: int = 0,
+    check_first: bool = False,
+    tolerate_divergence: bool = False,
+    **training: Any,
+) -> int:
+    """Train in place with AdamW and return the number of steps done.
+
+    Args:
+        loss: the loss of batch k; with `accumulate` batches are averaged into one step
+        check: called after every `check_every` steps, and before the first where `check_first`; True ends the training
+        tolerate_divergence: end at the last finite step with a note instead of failing the run
+
+    Raises:
+        RunFailed: the loss is not finite, with the step
+        Cancelled: somebody cancelled the run; its state is kept, so that a retry goes on bit for bit
+    """
+    options = {**shared_parameters(), **training}
+    loop = _start(model, run, steps, learning_rate, options)
+    model.train()
+    with run.meter.watching(model):
+        if check and check_first and loop.step == 0 and check(0):
+            return 0
+        while loop.step < steps:
+            _between_steps(loop)
+            finite = _step(loop, loss, learning_rate, options)
+            if not finite:
+                _diverged(loop, tolerate_divergence)
+                break
+            if check and check_every and loop.step % check_every == 0 and check(loop.step):
+                break
+    run.steps += loop.step
+    run.sink.progress(loop.step, steps)
+    return loop.step
+
+
+def _start(
+    model: Any, run: RunContext, steps: int, learning_rate: float, options: dict[str, Any]
+) -> Loop:
+    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    matrices = [p for p in weights.values() if p.dim() >= 2]
+    vectors = [p for p in weights.values() if p.dim() < 2]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": matrices, "weight_decay": options["weight_decay"]},
+            {"params": vectors, "weight_decay": 0.0},
+        ],
+        lr=learning_rate,
+        betas=(options["beta1"], options["beta2"]),
+        fused=True,
+    )
+    loop = Loop(model, run, steps, optimizer, weights)
+    if not run.request.fresh:
+        _resume(loop)
+    return loop
+
+
+def _step(loop: Loop, loss: Loss, learning_rate: float, options: dict[str, Any]) -> bool:
+    """One optimiser step; False where the loss is not finite, with the weights left as they were."""
+    accumulate = options["accumulate"]
+    # Randomness inside a loss is a function of seed and step, so a resumed run draws the same.
+    torch.manual_seed(loop.run.seed * 1_000_003 + loop.step)
+    total, parts = 0.0, {}
+    for micro in range(accumulate):
+        value = loss(loop.step * accumulate + micro)
+        scalar, parts = value if isinstance(value, tuple) else (value, {})
+        (scalar / accumulate if accumulate > 1 else scalar).backward()
+        total += scalar.item() / accumulate
+    if not math.isfinite(total):
+        loop.optimizer.zero_grad()
+        return False
+    _update(loop, learning_rate, options)
+    _curve(loop, total, parts)
+    return True
+
+
+def _update(loop: Loop, learning_rate: float, options: dict[str, Any]) -> None:
+    torch.nn.utils.clip_grad_norm_(list(loop.weights.values()), options["clip"], foreach=True)
+    share = factor(
+        loop.step,
+        loop.steps,
+        schedule=options["schedule"],
+        warmup=options["warmup"],
+        final_share=options["final_share"],
+        points=options["points"],
+    )
+    for group in loop.optimizer.param_groups:
+        group["lr"] = learning_rate * share
+    loop.optimizer.step()
+    loop.optimizer.zero_grad()
+    loop.step += 1
+
+
+def _curve(loop: Loop, total: float, parts: dict[str, Tensor]) -> None:
+    every = max(1, loop.steps // CURVE_POINTS)
+    if loop.step % every and loop.step != loop.steps:
+        return
+    rows = [Measured("loss", "train", total, loop.step)]
+    rows += [Measured(name, "train", part.item(), loop.step) for name, part in parts.items()]
+    loop.run.sink.record(rows)
+    loop.run.sink.progress(loop.step, loop.steps, f"loss {total:.3f}")
+
+
+def _between_steps(loop: Loop) -> None:
+    """Keep the state now and then; stop where somebody cancelled."""
+    cancelled = loop.run.sink.cancelled()
+    due = time.monotonic() - loop.saved_at > loop.run.keep_state_every
+    if loop.step and (due or cancelled):
+        _keep(loop)
+    if cancelled:
+        raise Cancelled
+
+
+def _diverged(loop: Loop, tolerated: bool) -> None:
+    sentence = f"The loss was not finite at step {loop.step + 1} of {loop.steps}"
+    if not tolerated:
+        raise RunFailed(f"{sentence}; a smaller learning rate may help.")
+    loop.run.note(f"{sentence}; the last finite step counts.")
+
+
+def _resume_file(run: RunContext) -> Any:
+    return checkpoints.directory(run.request.home, run.request.fingerprint) / checkpoints.RESUME
+
+
+def _keep(loop: Loop) -> None:
+    """Store weights, optimiser state and ledger in one file, after what was reported up to here."""
+    loop.run.sink.flush()
+    tensors = dict(loop.weights)
+    for name, weight in loop.weights.items():
+        for key, value in loop.optimizer.state[weight].items():
+            tensors[f"{key}/{name}"] = value
+    header = {
+        "kind": "resume",
+        "step": loop.step,
+        "flops": loop.run.meter.flops,
+        "tokens": loop.run.meter.tokens,
+    }
+    checkpoints.write(_resume_file(loop.run), tensors, header)
+    loop.saved_at = time.monotonic()
+
+
+def _resume(loop: Loop) -> None:
+    """Go on from a kept state, if there is one that can be read."""
+    path = _resume_file(loop.run)
+    if not path.exists():
+        return
+    tensors, header = checkpoints.read(path)
+    with torch.no_grad():
+        for name, weight in loop.weights.items():
+            weight.copy_(tensors[name])
+            loop.optimizer.state[weight] = {
+                key: tensors[f"{key}/{name}"].to("cpu" if key == "step" else weight.device)
+                for key in ("step", "exp_avg", "exp_avg_sq")
+            }
+    loop.step = header["step"]
+    loop.run.meter.flops = header["flops"]
+    loop.run.meter.tokens = header["tokens"]
