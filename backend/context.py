@@ -71,7 +71,9 @@ class RunContext:
 
     def evaluate(self, model: Any, split: str, step: int = 0, **options: Any) -> list[Measured]:
         """Measure the model on a split and hand the rows over; `metric_value` picks one."""
-        rows = evaluate(model, self.task, split, self.loader(self.task.splits[split]), step, **options)
+        rows = evaluate(
+            model, self.task, split, self.loader(self.task.splits[split]), step, **options
+        )
         self.sink.record(rows)
         return rows
 

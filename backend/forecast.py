@@ -74,7 +74,9 @@ def _flops(run: PlannedRun, task: Task) -> float:
     if run.stage == "robustify":
         rows = given.get("retain_batch", 0) + given.get("forget_batch", 0)
         share = 0.5 if given.get("tolerance", 0) > 0 else 1.0
-        step = training_flops(task.model, rows, length, 1) + forward_flops(task.model, rows, length, 1)
+        step = training_flops(task.model, rows, length, 1) + forward_flops(
+            task.model, rows, length, 1
+        )
         return float(share * given["steps"] * step)
     rows = given["batch_size"] * (2 if run.stage == "suppress" else 1)
     work = given["steps"] * training_flops(task.model, rows, length, 1)

@@ -131,9 +131,7 @@ class _Planner:
             for cell in attack["grid"]:
                 parameters = {**cell, "target": target}
                 neutral = {**part.neutral, "target": "forget"}
-                self._add(
-                    "attack", part.name, part.version, neutral, parameters, seed, model, {}
-                )
+                self._add("attack", part.name, part.version, neutral, parameters, seed, model, {})
 
     def _add(
         self,

@@ -47,9 +47,7 @@ def relearn(
             name = f"{run.target}_{part}"
             found = score(model, run.loader(task.splits[name]))
             scored = part == "score"
-            run.sink.record(
-                measure(found, task, name, step, categories=scored, keep_items=scored)
-            )
+            run.sink.record(measure(found, task, name, step, categories=scored, keep_items=scored))
             if scored and step + evaluate_every > steps:
                 run.sink.samples(answers(found, task, name, step))
         return False

@@ -9,7 +9,9 @@ from backend.models import build, frozen_copy
 from backend.noise import add_noise
 from backend.registry import Count, Rate, Share, Weight, Whole, method
 
-STUDENT_SEED = 7_919  # a random student must not start from the very weights that the base started from
+STUDENT_SEED = (
+    7_919  # a random student must not start from the very weights that the base started from
+)
 
 
 @method(

@@ -14,7 +14,9 @@ PARTS = ("attack", "validation", "score")
 Fact = tuple[int, str, int, int, str]  # left, operator, right, answer, family
 
 
-@setting(label="Arithmetic", source="Lee et al. 2025 (arXiv 2506.06278), arithmetic task, equations only")
+@setting(
+    label="Arithmetic", source="Lee et al. 2025 (arXiv 2506.06278), arithmetic task, equations only"
+)
 def arithmetic(
     *,
     size: Literal["quick", "small", "medium"] = "quick",
@@ -80,9 +82,24 @@ def arithmetic(
 
 
 SIZES: dict[str, dict[str, Any]] = {
-    "quick": {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256},
-    "small": {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 512},
-    "medium": {"hidden_size": 320, "num_hidden_layers": 6, "num_attention_heads": 8, "intermediate_size": 1280},
+    "quick": {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 256,
+    },
+    "small": {
+        "hidden_size": 128,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "intermediate_size": 512,
+    },
+    "medium": {
+        "hidden_size": 320,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 8,
+        "intermediate_size": 1280,
+    },
 }
 
 
