@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from backend.registry import BOUNDED, DECLARED_DEFAULTS, DECORATORS, KINDS, Bounds
+from backend.registry import BOUNDED, CHOICES, DECLARED_DEFAULTS, DECORATORS, KINDS, Bounds
 from backend.stage import UserError
 
 HERE = Path(__file__).parent
@@ -41,7 +41,7 @@ class Parameter:
 
     def _typed(self, value: Any, where: str) -> Any:
         wanted = self.type.removesuffix("?")
-        accepted = {"int": int, "float": (int, float), "bool": bool, "str": str, "list": list}
+        accepted: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool, "str": str, "list": list}
         right = isinstance(value, accepted[wanted])
         if not right or (isinstance(value, bool) and wanted != "bool"):
             raise UserError(f"{where}: {self.name} = {value!r} is not of type {wanted}.")
@@ -209,6 +209,8 @@ def _type(node: ast.expr) -> tuple[str, tuple[Any, ...], Bounds]:
             return type(choices[0]).__name__, choices, Bounds()
         return "list", (), Bounds()
     name = ast.unparse(node)
+    if name in CHOICES:
+        return "str", CHOICES[name], Bounds()
     if name in BOUNDED:
         return BOUNDED[name][0], (), BOUNDED[name][1]
     return name, (), Bounds()

@@ -54,7 +54,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors (on the CPU) and the header of a file that `write` made."""
     with safe_open(path, framework="pt") as file:
         header = json.loads(file.metadata()["lethe"])
-        return {name: file.get_tensor(name) for name in file.keys()}, header
+        return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
 
 
 def resume_step(home: Path, fingerprint: str) -> int:

@@ -99,4 +99,5 @@ class Batches:
     order: Order
 
     def __call__(self, k: int) -> Batch:
+        """Batch k."""
         return self.loader.batch(self.order.batch(k))

@@ -59,7 +59,7 @@ def _rates(history: pd.DataFrame) -> dict[str, float]:
     if not len(timed):
         return {"": RATE}
     sums = timed.groupby("stage")[["flops", "seconds"]].sum()
-    rates = (sums["flops"] / sums["seconds"]).to_dict()
+    rates = {str(stage): float(row["flops"] / row["seconds"]) for stage, row in sums.iterrows()}
     return {**rates, "": float(timed["flops"].sum() / timed["seconds"].sum())}
 
 

@@ -19,10 +19,8 @@ def add_noise(
     """
     starts = dict(initial.named_parameters())
     for name, weight in model.named_parameters():
-        if weight.dim() >= 2:
-            noise = beta * _xavier(weight, generator)
-        else:
-            noise = starts[name].to(weight)
+        matrix = weight.dim() >= 2
+        noise = beta * _xavier(weight, generator) if matrix else starts[name].to(weight)
         if alpha > 0:
             weight.mul_(1.0 - alpha).add_(noise, alpha=alpha)
 

@@ -8,7 +8,7 @@ decorator arguments and defaults are literals.
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 KINDS = ("settings", "methods", "options", "attacks", "metrics")
 DECORATORS = {
@@ -69,6 +69,7 @@ Weight = Annotated[float, Bounds(0)]
 Rate = Annotated[float, Bounds(0, above=True)]
 Count = Annotated[int, Bounds(1)]
 Whole = Annotated[int, Bounds(0)]
+Course = Literal["constant", "linear", "cosine", "step", "wsd", "points"]
 
 BOUNDED: dict[str, tuple[str, Bounds]] = {
     "Share": ("float", Bounds(0, 1)),
@@ -77,6 +78,8 @@ BOUNDED: dict[str, tuple[str, Bounds]] = {
     "Count": ("int", Bounds(1)),
     "Whole": ("int", Bounds(0)),
 }
+
+CHOICES: dict[str, tuple[str, ...]] = {"Course": get_args(Course)}
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

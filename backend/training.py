@@ -104,7 +104,8 @@ def _step(loop: Loop, loss: Loss, learning_rate: float, options: dict[str, Any])
     accumulate = options["accumulate"]
     # Randomness inside a loss is a function of seed and step, so a resumed run draws the same.
     torch.manual_seed(loop.run.seed * 1_000_003 + loop.step)
-    total, parts = 0.0, {}
+    total = 0.0
+    parts: dict[str, Tensor] = {}
     for micro in range(accumulate):
         value = loss(loop.step * accumulate + micro)
         scalar, parts = value if isinstance(value, tuple) else (value, {})

@@ -4,9 +4,9 @@ A part takes them as `**training` and hands them to `backend.training.train`; on
 them names it in its own signature.
 """
 
-from typing import Any, Literal
+from typing import Any
 
-from backend.registry import Count, Rate, Share, Weight, Whole
+from backend.registry import Count, Course, Rate, Share, Weight, Whole
 
 # Left out of fingerprints where they have these values, so that old runs keep their names.
 NEUTRAL = {
@@ -24,7 +24,7 @@ NEUTRAL = {
 
 def training(
     *,
-    schedule: Literal["constant", "linear", "cosine", "step", "wsd", "points"] = "constant",
+    schedule: Course = "constant",
     warmup: Whole = 0,
     final_share: Share = 0.1,
     points: list[list[float]] = [],  # noqa: B006  (a literal that the catalogue can read)

@@ -7,7 +7,7 @@ from backend.data import Task
 from backend.distillation import distill_outputs
 from backend.models import frozen_copy
 from backend.noise import add_noise
-from backend.registry import Count, Rate, Share, Weight, Whole, method
+from backend.registry import Count, Course, Rate, Share, Weight, Whole, method
 
 
 @method(
@@ -22,12 +22,14 @@ def undo(
     *,
     alpha: Share = 0.6,
     beta: Weight = 0.1,
-    steps: Count = 1600,
+    steps: Count = 1200,
     learning_rate: Rate = 3e-3,
     retain_batch: Count = 128,
     forget_batch: Whole = 64,
     tolerance: Weight = 0.03,
     check_every: Count = 20,
+    schedule: Course = "cosine",
+    warmup: Whole = 20,
     **training: Any,
 ) -> Any:
     """The student: the suppressed model with noised weights, after imitating the suppressed model's outputs.
@@ -41,6 +43,8 @@ def undo(
         forget_batch: forget questions a step, answered by the teacher; 0 distils on retain questions only
         tolerance: stop within this of the teacher's retain metric (absolute for shares, relative for losses); 0 never
         check_every: steps between checks of the stop rule
+        schedule: course of the learning rate; a falling one lets the student settle
+        warmup: steps over which the learning rate rises linearly from 0
     """
     teacher = frozen_copy(model)
     add_noise(model, run.fresh_model(), alpha, beta, run.generator("noise"))
@@ -55,5 +59,7 @@ def undo(
         forget_batch=forget_batch,
         tolerance=tolerance,
         check_every=check_every,
+        schedule=schedule,
+        warmup=warmup,
         **training,
     )

@@ -1,0 +1,84 @@
+"""A very small arithmetic task and a sink that keeps what it is given, for tests that train."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from backend.data import Task
+from backend.recipe import execute
+from backend.settings import build_task
+from backend.stage import Answered, Measured, StageOutcome, StageRequest
+
+PARAMETERS = {"addends": 6, "factors": 6, "base_steps": 40, "batch_size": 32}
+
+
+class Kept:
+    """A sink in memory; `stop_after` cancels the run once so many steps were asked about."""
+
+    def __init__(self, stop_after: int | None = None):
+        self.rows: list[Measured] = []
+        self.answers: list[Answered] = []
+        self.asked = 0
+        self.stop_after = stop_after
+
+    def progress(self, step: int, steps: int, message: str = "") -> None:
+        pass
+
+    def record(self, rows: Any) -> None:
+        self.rows += rows
+
+    def samples(self, rows: Any) -> None:
+        self.answers += rows
+
+    def flush(self) -> None:
+        pass
+
+    def cancelled(self) -> bool:
+        self.asked += 1
+        return self.stop_after is not None and self.asked > self.stop_after
+
+    def values(self, metric: str, split: str) -> dict[int, float | None]:
+        return {
+            row.step: row.value
+            for row in self.rows
+            if (row.metric, row.split, row.category) == (metric, split, "")
+        }
+
+
+def small_task(**parameters: Any) -> Task:
+    return build_task("arithmetic", {**PARAMETERS, **parameters})
+
+
+def do(
+    home: Path,
+    fingerprint: str,
+    stage: str,
+    name: str = "",
+    parent: str | None = None,
+    sink: Kept | None = None,
+    inputs: dict[str, list[str]] | None = None,
+    **parameters: Any,
+) -> tuple[StageOutcome, Kept]:
+    """One run of the small task, for real."""
+    setting = {
+        "name": "arithmetic",
+        "parameters": PARAMETERS,
+        "content_hash": small_task().content_hash,
+    }
+    kept = sink or Kept()
+    request = StageRequest(
+        stage=stage,
+        name=name or stage,
+        parameters=parameters,
+        setting=setting,
+        seed=0,
+        precision="fp32",
+        fingerprint=fingerprint,
+        home=home,
+        parent=parent,
+        inputs=inputs or {},
+    )
+    return execute(request, kept), kept
+
+
+Do = Callable[..., tuple[StageOutcome, Kept]]
