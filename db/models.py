@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     CheckConstraint,
     DateTime,
     ForeignKey,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    desc,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -25,6 +27,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 STAGES = ("base", "oracle", "pretrain", "suppress", "robustify", "wrap", "evaluate", "attack")
 STATES = ("waiting", "running", "complete", "failed", "cancelled", "lost")
 MODEL_STAGES = ("base", "oracle", "pretrain", "suppress", "robustify", "wrap")
+
+# A link to a run, or a cached version of the data, never means something else after a deletion.
+NEVER_REUSED = {"sqlite_autoincrement": True}
 
 Json = JSON().with_variant(JSONB, "postgresql")
 
@@ -36,9 +41,11 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """What is stored: the moment in UTC."""
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """What was stored, with its zone."""
         if value is None or value.tzinfo is not None:
             return value
         return value.replace(tzinfo=UTC)
@@ -71,7 +78,7 @@ class Study(Table):
     """One revision of a study; `document` is the resolved study, every default written out."""
 
     __tablename__ = "study"
-    __table_args__ = (UniqueConstraint("name", "revision"),)
+    __table_args__ = (UniqueConstraint("name", "revision"), NEVER_REUSED)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
@@ -88,8 +95,11 @@ class Run(Table):
     __table_args__ = (
         CheckConstraint(_one_of("stage", STAGES), name="stage"),
         CheckConstraint(_one_of("state", STATES), name="state"),
-        Index(None, "state", "priority", "id"),
-        Index(None, "parent_id"),
+        # The order in which runs are claimed: the first ready one is found without sorting.
+        Index("ix_run_state_priority_id", "state", desc("priority"), "id"),
+        Index("ix_run_parent_id", "parent_id"),
+        Index("ix_run_blocked_by", "blocked_by"),
+        NEVER_REUSED,
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -123,10 +133,10 @@ class Run(Table):
 
     # The ledger of a finished run: what it took.
     steps: Mapped[int | None]
-    tokens: Mapped[int | None]
+    tokens: Mapped[int | None] = mapped_column(BigInteger)
     flops: Mapped[float | None]
     seconds: Mapped[float | None]
-    peak_memory: Mapped[int | None]
+    peak_memory: Mapped[int | None] = mapped_column(BigInteger)
     note: Mapped[str | None] = mapped_column(Text)
     chosen: Mapped[dict[str, Any] | None] = mapped_column(Json)
     environment: Mapped[dict[str, Any] | None] = mapped_column(Json)
@@ -216,7 +226,7 @@ class Artifact(Table):
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
     kind: Mapped[str] = mapped_column(String(40), primary_key=True)
     path: Mapped[str] = mapped_column(Text)
-    bytes: Mapped[int]
+    bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
     attempt: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
@@ -244,11 +254,10 @@ class Event(Table):
     """What happened, one line each: claims, ends, losses, cancels, submissions."""
 
     __tablename__ = "event"
+    __table_args__ = (NEVER_REUSED,)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    run_id: Mapped[int | None] = mapped_column(
-        ForeignKey("run.id", ondelete="CASCADE"), index=True
-    )
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), index=True)
     worker_id: Mapped[str | None] = mapped_column(String(64))
     kind: Mapped[str] = mapped_column(String(40))
     text: Mapped[str] = mapped_column(Text, default="")

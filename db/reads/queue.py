@@ -1,0 +1,109 @@
+"""The queue: what waits, runs and ended, who works, and what happened."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from sqlalchemy import Engine, func, select
+
+from db.models import STATES, Event, Flag, Run, Worker, now
+from db.reads.frames import RUN_COLUMNS, frame, value
+from db.session import reader
+
+
+@dataclass(frozen=True)
+class Queue:
+    """How many runs are in each state (and `blocked`), and the running ones with their progress."""
+
+    counts: dict[str, int]
+    active: pd.DataFrame
+
+
+def data_version(engine: Engine) -> str:
+    """Changes whenever something that pages show changes, progress included; cheap on every rerun."""
+    with reader(engine).connect() as c:
+        last = c.execute(select(func.max(Event.id))).scalar()
+        running = (func.count(), func.sum(Run.step), func.max(Run.lease_until))
+        progress = c.execute(select(*running).where(Run.state == "running")).one()
+    return "/".join(str(part) for part in (last, *progress))
+
+
+def finished_version(engine: Engine) -> str:
+    """Changes whenever a run begins or ends, or a study comes or goes; progress does not change it.
+
+    For what depends on finished runs only, such as the frontier.
+    """
+    return str(value(engine, select(func.max(Event.id))))
+
+
+def counts(engine: Engine) -> dict[str, int]:
+    """Runs by state, every state named; `blocked` counts the waiting ones below a failed or cancelled one."""
+    with reader(engine).connect() as c:
+        rows = c.execute(
+            select(Run.state, func.count(), func.count(Run.blocked_by)).group_by(Run.state)
+        ).all()
+    found = {row[0]: int(row[1]) for row in rows}
+    blocked = sum(int(row[2]) for row in rows if row[0] == "waiting")
+    return {state: found.get(state, 0) for state in STATES} | {"blocked": blocked}
+
+
+def queue(engine: Engine) -> Queue:
+    """How full the queue is, and what is running."""
+    return Queue(counts(engine), runs_in(engine, ("running",)))
+
+
+def runs_in(engine: Engine, states: Sequence[str], limit: int = 200) -> pd.DataFrame:
+    """Runs in these states: the ended ones newest first, others in the order in which they are claimed.
+
+    The columns of `study_runs` but `position`, with worker_id and cancel_requested.
+    """
+    ended = not set(states) & {"running", "waiting"}
+    order = (Run.finished_at.desc(),) if ended else (Run.state, Run.priority.desc(), Run.id)
+    query = select(*RUN_COLUMNS, Run.worker_id, Run.cancel_requested)
+    return frame(engine, query.where(Run.state.in_(list(states))).order_by(*order).limit(limit))
+
+
+def workers(engine: Engine, alive_seconds: float = 60.0) -> pd.DataFrame:
+    """Workers that have not stopped, latest pulse first, with `age` of the pulse in seconds and `alive`."""
+    query = select(Worker.__table__).where(Worker.state != "stopped")
+    found = frame(engine, query.order_by(Worker.heartbeat_at.desc()))
+    found["age"] = [(now() - beat).total_seconds() for beat in found["heartbeat_at"]]
+    found["alive"] = found["age"].astype(float) < alive_seconds
+    return found
+
+
+def paused(engine: Engine) -> bool:
+    """Whether claiming is stopped."""
+    return bool(value(engine, select(Flag.value).where(Flag.name == "paused")) == "yes")
+
+
+def idle(engine: Engine, waiting_counts: bool = True) -> bool:
+    """Whether nothing runs and, with `waiting_counts`, nothing can become ready either."""
+    query = select(Run.id).where(Run.state == "running").limit(1)
+    if value(engine, query) is not None:
+        return False
+    open_runs = select(Run.id).where(Run.state == "waiting", Run.blocked_by.is_(None)).limit(1)
+    return not waiting_counts or value(engine, open_runs) is None
+
+
+def cancel_requests(engine: Engine, worker_id: str) -> set[int]:
+    """The running runs of a worker that somebody wants to stop."""
+    mine = (Run.state == "running", Run.worker_id == worker_id, Run.cancel_requested)
+    with reader(engine).connect() as c:
+        return set(c.execute(select(Run.id).where(*mine)).scalars())
+
+
+def failed_since(engine: Engine, event_id: int) -> list[int]:
+    """The runs that failed after an event."""
+    query = select(Event.run_id).where(Event.id > event_id, Event.kind == "failed")
+    with reader(engine).connect() as c:
+        return [run_id for run_id in c.execute(query).scalars() if run_id is not None]
+
+
+def events(engine: Engine, run_id: int | None = None, limit: int = 200) -> pd.DataFrame:
+    """The newest events first, of one run or of all: id, created_at, kind, text, run_id, worker_id."""
+    E = Event
+    query = select(E.id, E.created_at, E.kind, E.text, E.run_id, E.worker_id)
+    if run_id is not None:
+        query = query.where(E.run_id == run_id)
+    return frame(engine, query.order_by(E.id.desc()).limit(limit))

@@ -1,0 +1,131 @@
+"""What runs left behind: measurements, values of items, answers, files, and what they cost."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Engine, func, select
+
+from db.arrays import decode
+from db.models import Artifact, ItemValues, Measurement, Run, Sample, StudyRun
+from db.reads.frames import frame, value
+from db.session import reader
+
+
+class Items(Mapping[tuple[int, int], np.ndarray]):
+    """(run, step) → the value of every item; unpacked on access, because few of many are needed."""
+
+    def __init__(self, data: dict[tuple[int, int], bytes]):
+        self._data = data
+
+    def __getitem__(self, key: tuple[int, int]) -> np.ndarray:
+        return decode(self._data[key])
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+
+def measurements(
+    engine: Engine,
+    study_id: int | None = None,
+    run_ids: Sequence[int] | None = None,
+    stages: Sequence[str] | None = None,
+    splits: Sequence[str] | None = None,
+    metrics: Sequence[str] | None = None,
+    category: str | None = "",
+) -> pd.DataFrame:
+    """Measurement rows of a study or of some runs, by run, metric, split, category, step.
+
+    Columns: run, metric, split, category, step, value, standard_error, items. `category` is "" for
+    the rows over all items; None gives the rows of all categories.
+    """
+    M = Measurement
+    key = (M.run_id, M.metric, M.split, M.category, M.step)
+    query = select(M.run_id.label("run"), *key[1:], M.value, M.standard_error, M.items)
+    query = _of_runs(query, M, study_id, run_ids, stages).order_by(*key)
+    wanted = None if category is None else [category]
+    for column, values in ((M.split, splits), (M.metric, metrics), (M.category, wanted)):
+        if values is not None:
+            query = query.where(column.in_(list(values)))
+    return frame(engine, query)
+
+
+def _of_runs(
+    query: Any,
+    table: Any,
+    study_id: int | None,
+    run_ids: Sequence[int] | None,
+    stages: Sequence[str] | None,
+) -> Any:
+    if study_id is not None:
+        query = query.join(StudyRun, StudyRun.run_id == table.run_id)
+        query = query.where(StudyRun.study_id == study_id)
+    if run_ids is not None:
+        query = query.where(table.run_id.in_([int(run_id) for run_id in run_ids]))
+    if stages is not None:
+        query = query.join(Run, Run.id == table.run_id).where(Run.stage.in_(list(stages)))
+    return query
+
+
+def item_values(
+    engine: Engine,
+    run_ids: Sequence[int] | None,
+    metric: str,
+    split: str,
+    *,
+    study_id: int | None = None,
+    stages: Sequence[str] | None = None,
+) -> Items:
+    """(run, step) → float32 array of the metric's value for every item, of some runs or of a study."""
+    query = select(ItemValues.run_id, ItemValues.step, ItemValues.data).where(
+        ItemValues.metric == metric, ItemValues.split == split
+    )
+    with reader(engine).connect() as c:
+        rows = c.execute(_of_runs(query, ItemValues, study_id, run_ids, stages))
+        return Items({(row[0], row[1]): row[2] for row in rows})
+
+
+def samples(engine: Engine, run_id: int | Sequence[int]) -> pd.DataFrame:
+    """Questions and answers of a run, or of several: run, split, step, item, category, …, correct."""
+    S = Sample
+    key = (S.run_id.label("run"), S.split, S.step, S.item)
+    ids = [run_id] if isinstance(run_id, int) else [int(one) for one in run_id]
+    texts = (S.category, S.question, S.expected, S.answer, S.correct)
+    return frame(
+        engine,
+        select(*key, *texts).where(S.run_id.in_(ids)).order_by(S.run_id, S.split, S.step, S.item),
+    )
+
+
+def artifacts(engine: Engine, run_id: int) -> pd.DataFrame:
+    """A run's files: kind, path (in the data directory), bytes, sha256, created_at."""
+    columns = (Artifact.kind, Artifact.path, Artifact.bytes, Artifact.sha256, Artifact.created_at)
+    return frame(engine, select(*columns).where(Artifact.run_id == run_id))
+
+
+def cost_history(engine: Engine) -> pd.DataFrame:
+    """What finished runs took: stage, name, runs, flops, seconds (sums), seconds_per_flop."""
+    seconds, flops = func.sum(Run.seconds), func.sum(Run.flops)
+    found = frame(
+        engine,
+        select(
+            Run.stage,
+            Run.name,
+            func.count().label("runs"),
+            flops.label("flops"),
+            seconds.label("seconds"),
+        )
+        .where(Run.state == "complete", Run.flops > 0, Run.seconds > 0, Run.origin == "run")
+        .group_by(Run.stage, Run.name),
+    )
+    found["seconds_per_flop"] = found["seconds"].astype(float) / found["flops"].astype(float)
+    return found
+
+
+def disk_used(engine: Engine) -> int:
+    """Bytes of all files of runs."""
+    return int(value(engine, select(func.sum(Artifact.bytes))) or 0)

@@ -1,0 +1,138 @@
+"""Studies and their runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Engine, case, func, select
+from sqlalchemy.sql import ColumnElement
+
+from db.models import STATES, Run, RunInput, Study, StudyRun
+from db.reads.frames import RUN_COLUMNS, frame
+from db.session import reader
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """One revision of a study."""
+
+    id: int
+    name: str
+    revision: int
+    document: dict[str, Any]
+    created_at: datetime
+    origin: str
+
+
+def studies(engine: Engine) -> pd.DataFrame:
+    """The newest revision of every study, newest first, with its number of runs in each state.
+
+    Columns: id, name, revision, origin, created_at, runs, blocked, and one for each state.
+    """
+    states = [_count_if(Run.state == state).label(state) for state in STATES]
+    blocked = _count_if(Run.blocked_by.is_not(None)).label("blocked")
+    newest = select(func.max(Study.id)).group_by(Study.name)
+    shown = (Study.id, Study.name, Study.revision, Study.origin, Study.created_at)
+    return frame(
+        engine,
+        select(*shown, func.count(Run.id).label("runs"), blocked, *states)
+        .join(StudyRun, StudyRun.study_id == Study.id, isouter=True)
+        .join(Run, Run.id == StudyRun.run_id, isouter=True)
+        .where(Study.id.in_(newest))
+        .group_by(*shown)
+        .order_by(Study.id.desc()),
+    )
+
+
+def _count_if(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.count(case((condition, 1)))
+
+
+def study(engine: Engine, name: str, revision: int | None = None) -> StudyRecord | None:
+    """A study's newest revision, or the given one; None where there is none."""
+    query = select(Study.__table__).where(Study.name == name)
+    if revision is not None:
+        query = query.where(Study.revision == revision)
+    with reader(engine).connect() as c:
+        row = c.execute(query.order_by(Study.revision.desc()).limit(1)).mappings().one_or_none()
+    return None if row is None else StudyRecord(**row)
+
+
+def revisions(engine: Engine, name: str) -> pd.DataFrame:
+    """All revisions of a study, newest first: id, revision, created_at."""
+    query = select(Study.id, Study.revision, Study.created_at).where(Study.name == name)
+    return frame(engine, query.order_by(Study.revision.desc()))
+
+
+def study_runs(engine: Engine, study_id: int) -> pd.DataFrame:
+    """A study's runs in the order in which they were planned; `parent` is the parent's number."""
+    return frame(
+        engine,
+        select(*RUN_COLUMNS, StudyRun.position)
+        .join(StudyRun, StudyRun.run_id == Run.id)
+        .where(StudyRun.study_id == study_id)
+        .order_by(StudyRun.position),
+    )
+
+
+def inputs(engine: Engine, study_id: int) -> pd.DataFrame:
+    """What a study's runs need besides their parents: run, role, position, input."""
+    columns = (RunInput.run_id.label("run"), RunInput.role, RunInput.position)
+    return frame(
+        engine,
+        select(*columns, RunInput.input_id.label("input"))
+        .join(StudyRun, StudyRun.run_id == RunInput.run_id)
+        .where(StudyRun.study_id == study_id)
+        .order_by(RunInput.run_id, RunInput.role, RunInput.position),
+    )
+
+
+def run(engine: Engine, run_id: int) -> dict[str, Any] | None:
+    """Everything that a run's row holds; None where there is none.
+
+    Besides the columns: `parent` (id, fingerprint, stage, name) or None, `inputs` {role: [(id,
+    fingerprint)]}, `children` [ids], `studies` [names].
+    """
+    above = Run.__table__.alias()
+    with reader(engine).connect() as c:
+        row = c.execute(select(Run.__table__).where(Run.id == run_id)).mappings().one_or_none()
+        if row is None:
+            return None
+        parent = c.execute(
+            select(Run.id, Run.fingerprint, Run.stage, Run.name).where(Run.id == row["parent_id"])
+        )
+        needs = c.execute(
+            select(RunInput.role, above.c.id, above.c.fingerprint)
+            .join(above, above.c.id == RunInput.input_id)
+            .where(RunInput.run_id == run_id)
+            .order_by(RunInput.role, RunInput.position)
+        )
+        children = c.execute(select(Run.id).where(Run.parent_id == run_id).order_by(Run.id))
+        names = select(Study.name).join(StudyRun, StudyRun.study_id == Study.id).distinct()
+        found: dict[str, list[tuple[int, str]]] = {}
+        for role, input_id, fingerprint in needs:
+            found.setdefault(role, []).append((input_id, fingerprint))
+        above_row = parent.mappings().one_or_none()
+        return {
+            **row,
+            "parent": None if above_row is None else dict(above_row),
+            "inputs": found,
+            "children": list(children.scalars()),
+            "studies": list(c.execute(names.where(StudyRun.run_id == run_id)).scalars()),
+        }
+
+
+def fingerprints(engine: Engine, run_ids: Sequence[int] | None = None) -> dict[int, str]:
+    """Run number → fingerprint, of some runs or of all."""
+    query = select(Run.id, Run.fingerprint)
+    if run_ids is not None:
+        query = query.where(Run.id.in_([int(run_id) for run_id in run_ids]))
+    with reader(engine).connect() as c:
+        return {row[0]: row[1] for row in c.execute(query)}
+
+
+def existing(engine: Engine) -> set[str]:
+    """The fingerprints of all runs."""
+    return set(fingerprints(engine).values())

@@ -1,0 +1,121 @@
+"""What people do to the queue: cancel, retry, pause, reorder, delete."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, Engine, delete, select, update
+
+from db.models import Artifact, Flag, Run, Study, StudyRun
+from db.session import DatabaseProblem
+from db.writes.rows import BAD, block, clock, event, events, in_parts, upsert
+
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """How many runs went, the files that the caller may now remove, and the runs' fingerprints."""
+
+    runs: int
+    files: list[str]
+    fingerprints: list[str] = field(default_factory=list)
+
+
+def request_cancel(engine: Engine, run_ids: Iterable[int]) -> int:
+    """Cancel waiting runs at once and ask running ones to stop; how many runs that were."""
+    count = 0
+    with engine.begin() as c:
+        for part in in_parts(run_ids):
+            waiting = (
+                update(Run)
+                .where(Run.id.in_(part), Run.state == "waiting")
+                .values(state="cancelled", finished_at=clock(c), blocked_by=None)
+            )
+            running = (
+                update(Run)
+                .where(Run.id.in_(part), Run.state == "running")
+                .values(cancel_requested=True)
+            )
+            gone = list(c.execute(waiting.returning(Run.id)).scalars())
+            asked = list(c.execute(running.returning(Run.id)).scalars())
+            events(c, "cancelled", "", gone)
+            events(c, "cancel requested", "", asked)
+            count += len(gone) + len(asked)
+        block(c)
+    return count
+
+
+def retry(engine: Engine, run_ids: Iterable[int], fresh: bool = False) -> int:
+    """Put failed and cancelled runs back in the queue with three more attempts; how many that were.
+
+    They go on from their resume state, unless `fresh`.
+    """
+    count = 0
+    values = {
+        **dict.fromkeys(("error", "traceback", "finished_at", "blocked_by")),
+        "state": "waiting",
+        "attempts_allowed": Run.attempt + ATTEMPTS,
+        "cancel_requested": False,
+        "fresh": fresh,
+    }
+    with engine.begin() as c:
+        for part in in_parts(run_ids):
+            back = update(Run).where(Run.id.in_(part), Run.state.in_(BAD)).values(values)
+            ids = list(c.execute(back.returning(Run.id)).scalars())
+            events(c, "retried", "from its start" if fresh else "", ids)
+            count += len(ids)
+        block(c)
+    return count
+
+
+def set_paused(engine: Engine, paused: bool) -> None:
+    """Stop or resume claiming; what runs goes on."""
+    with engine.begin() as c:
+        upsert(c, Flag, [{"name": "paused", "value": "yes" if paused else "no"}])
+        event(c, "paused" if paused else "continued", "")
+
+
+def set_priority(engine: Engine, run_ids: Iterable[int], priority: int) -> int:
+    """Let these waiting runs go before (or after) the others; how many that were."""
+    count = 0
+    with engine.begin() as c:
+        for part in in_parts(run_ids):
+            waiting = (Run.id.in_(part), Run.state == "waiting")
+            count += c.execute(update(Run).where(*waiting).values(priority=priority)).rowcount
+        event(c, "priority", f"{count} runs now have priority {priority}")
+    return count
+
+
+def delete_study(engine: Engine, name: str) -> Deleted:
+    """Remove all revisions of a study and the runs that no other study has.
+
+    Raises:
+        DatabaseProblem: there is no such study, or one of those runs is running
+    """
+    with engine.begin() as c:
+        studies = list(c.execute(select(Study.id).where(Study.name == name)).scalars())
+        if not studies:
+            raise DatabaseProblem(f"There is no study {name!r} in the database.")
+        mine = select(StudyRun.run_id).where(StudyRun.study_id.in_(studies))
+        others = select(StudyRun.run_id).where(StudyRun.study_id.not_in(studies))
+        query = select(Run.id, Run.state, Run.fingerprint).where(
+            Run.id.in_(mine), Run.id.not_in(others)
+        )
+        rows = c.execute(query.order_by(Run.id.desc())).all()
+        if any(row.state == "running" for row in rows):
+            raise DatabaseProblem(f"{name} has running runs; cancel them first.")
+        c.execute(delete(Study).where(Study.id.in_(studies)))
+        files = _delete_runs(c, [row.id for row in rows])
+        event(c, "deleted", f"{name}: {len(rows)} runs that no other study has")
+    return Deleted(len(rows), files, [row.fingerprint for row in rows])
+
+
+def _delete_runs(c: Connection, ids: list[int]) -> list[str]:
+    """Delete the runs, children first, and say which files they leave behind."""
+    files: list[str] = []
+    for part in in_parts(ids):
+        files += c.execute(select(Artifact.path).where(Artifact.run_id.in_(part))).scalars()
+        c.execute(update(Run).where(Run.blocked_by.in_(part)).values(blocked_by=None))
+    for run_id in ids:  # later runs refer to earlier ones, so the list begins with the latest
+        c.execute(delete(Run).where(Run.id == run_id))
+    return files

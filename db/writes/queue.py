@@ -1,0 +1,190 @@
+"""The queue: claiming a run, keeping it, ending it, and losing it to a crash."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, exists, select, update
+from sqlalchemy.orm import aliased
+
+from db.models import Flag, Run, RunInput
+from db.session import reader
+from db.writes.results import store_artifacts
+from db.writes.rows import block, clock, event
+
+AWAY = {"lease_until": None, "worker_id": None, "step": None, "message": None}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A run that is ours until its lease ends; `attempt` fences off whoever held it before."""
+
+    run_id: int
+    attempt: int
+
+
+def claim(engine: Engine, worker_id: str, lease_seconds: float) -> Claim | None:
+    """Take the oldest ready run of the highest priority; None where none is ready, or all is paused.
+
+    Two workers never get the same run.
+    """
+    with engine.begin() as c:
+        at = clock(c)
+        row = c.execute(
+            update(Run)
+            .where(Run.id == _next_ready().scalar_subquery(), Run.state == "waiting")
+            .values(
+                **dict.fromkeys(("finished_at", "error", "traceback", *AWAY))
+                | {"state": "running", "attempt": Run.attempt + 1, "worker_id": worker_id}
+                | {"lease_until": at + timedelta(seconds=lease_seconds), "started_at": at},
+                cancel_requested=False,
+            )
+            .returning(Run.id, Run.attempt)
+        ).one_or_none()
+        if row is None:
+            return None
+        event(c, "claimed", f"attempt {row.attempt}", row.id, worker_id)
+    return Claim(row.id, row.attempt)
+
+
+def _next_ready() -> Any:
+    parent, given = aliased(Run), aliased(Run)
+    return (
+        select(Run.id)
+        .where(
+            Run.state == "waiting",
+            Run.blocked_by.is_(None),
+            ~exists().where(parent.id == Run.parent_id, parent.state != "complete"),
+            ~exists().where(
+                RunInput.run_id == Run.id, given.id == RunInput.input_id, given.state != "complete"
+            ),
+            ~exists().where(Flag.name == "paused", Flag.value == "yes"),
+        )
+        .order_by(Run.priority.desc(), Run.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def held(run_id: int, attempt: int) -> Any:
+    """The guard of every transition: this attempt still holds the run."""
+    return (Run.id == run_id, Run.attempt == attempt, Run.state == "running")
+
+
+def heartbeat(
+    engine: Engine,
+    run_id: int,
+    attempt: int,
+    lease_seconds: float,
+    step: int | None = None,
+    steps_total: int | None = None,
+    message: str = "",
+) -> str:
+    """Renew the lease and show the progress; says `continue`, `cancel` or `lost`."""
+    values: dict[str, Any] = {}
+    if step is not None:
+        values = {"step": step, "steps_total": steps_total, "message": message}
+    with engine.begin() as c:
+        values["lease_until"] = clock(c) + timedelta(seconds=lease_seconds)
+        wish = c.execute(
+            update(Run).where(*held(run_id, attempt)).values(values).returning(Run.cancel_requested)
+        ).scalar_one_or_none()
+    return "lost" if wish is None else "cancel" if wish else "continue"
+
+
+def complete(
+    engine: Engine,
+    run_id: int,
+    attempt: int,
+    ledger: Mapping[str, Any],
+    artifacts: Sequence[Mapping[str, Any]] = (),
+) -> bool:
+    """End a run well, with its ledger and files; False where another attempt holds it by now."""
+    with engine.begin() as c:
+        values = {**ledger, "fresh": False, "cancel_requested": False}
+        done = _end(c, run_id, attempt, "complete", "", values)
+        if done:
+            store_artifacts(c, run_id, attempt, artifacts)
+    return done
+
+
+def fail(engine: Engine, run_id: int, attempt: int, error: str, traceback: str = "") -> bool:
+    """End a run badly: one sentence, and the traceback for who wants it. Runs below it are blocked."""
+    with engine.begin() as c:
+        values = {"error": error, "traceback": traceback or None}
+        done = _end(c, run_id, attempt, "failed", error, values)
+        block(c)
+    return done
+
+
+def cancelled(engine: Engine, run_id: int, attempt: int) -> bool:
+    """End a run that was told to stop. Runs below it are blocked."""
+    with engine.begin() as c:
+        done = _end(c, run_id, attempt, "cancelled", "", {"cancel_requested": False})
+        block(c)
+    return done
+
+
+def _end(
+    c: Connection, run_id: int, attempt: int, state: str, text: str, values: dict[str, Any]
+) -> bool:
+    values = {**values, "state": state, "finished_at": clock(c), "lease_until": None}
+    done = c.execute(update(Run).where(*held(run_id, attempt)).values(values)).rowcount
+    if done:
+        event(c, state, text, run_id)
+    return bool(done)
+
+
+def lose(engine: Engine, run_id: int, attempt: int, reason: str) -> bool:
+    """The process that held the run is gone: it waits again, or failed if this was the last attempt.
+
+    `reason` goes on after "because".
+    """
+    with engine.begin() as c:
+        return _lose(c, run_id, attempt, reason)
+
+
+def _lose(c: Connection, run_id: int, attempt: int, reason: str) -> bool:
+    row = c.execute(
+        select(Run.attempts_allowed, Run.cancel_requested).where(*held(run_id, attempt))
+    ).one_or_none()
+    if row is None:
+        return False
+    if row.cancel_requested:
+        _end(c, run_id, attempt, "cancelled", reason, {"cancel_requested": False})
+        block(c)
+    elif attempt >= row.attempts_allowed:
+        error = f"Given up after attempt {attempt}, because {reason}."
+        _end(c, run_id, attempt, "failed", error, {"error": error})
+        block(c)
+    else:
+        values = {**AWAY, "state": "waiting"}
+        c.execute(update(Run).where(*held(run_id, attempt)).values(values))
+        event(c, "lost", reason, run_id)
+    return True
+
+
+def hand_back(engine: Engine, run_id: int, attempt: int) -> bool:
+    """Return a run unharmed to the queue, because its worker was told to stop; it costs no attempt.
+
+    The number of the attempt still rises with the next claim: it is what fences off late writers.
+    """
+    with engine.begin() as c:
+        values = {**AWAY, "state": "waiting", "attempts_allowed": Run.attempts_allowed + 1}
+        done = c.execute(update(Run).where(*held(run_id, attempt)).values(values)).rowcount
+        if done:
+            event(c, "handed back", "its worker stopped", run_id)
+    return bool(done)
+
+
+def reap(engine: Engine) -> list[int]:
+    """Lose every run whose lease has ended; their numbers."""
+    late = select(Run.id, Run.attempt).where(Run.state == "running")
+    with reader(engine).connect() as c:
+        if c.execute(late.where(Run.lease_until < clock(c))).first() is None:
+            return []
+    with engine.begin() as c:
+        rows = c.execute(late.where(Run.lease_until < clock(c))).all()
+        why = "its lease ended without a sign of life"
+        return [row.id for row in rows if _lose(c, row.id, row.attempt, why)]

@@ -1,0 +1,96 @@
+"""What several writes share: the clock, events, upserts, and which waiting runs are blocked."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import aliased
+
+from db.models import Event, Run, RunInput, Table, now
+
+BAD = ("failed", "cancelled")
+MOST_VALUES = 10_000  # in one IN list; SQLite takes 32,766
+
+
+def clock(c: Connection) -> datetime:
+    """The one clock that leases are compared with: the server's, or this host's for a file."""
+    if c.dialect.name == "postgresql":
+        return c.execute(select(func.clock_timestamp())).scalar_one()
+    return now()
+
+
+def event(
+    c: Connection, kind: str, text: str, run_id: int | None = None, worker_id: str | None = None
+) -> None:
+    """Note what happened, in the transaction in which it happens."""
+    c.execute(insert(Event).values(kind=kind, text=text, run_id=run_id, worker_id=worker_id))
+
+
+def events(c: Connection, kind: str, text: str, run_ids: Iterable[int]) -> None:
+    """The same for several runs."""
+    rows = [{"kind": kind, "text": text, "run_id": run_id} for run_id in run_ids]
+    if rows:
+        c.execute(insert(Event), rows)
+
+
+def add_event(
+    engine: Engine, kind: str, text: str, run_id: int | None = None, worker_id: str | None = None
+) -> None:
+    """Note something that happened outside the queue, such as a backup."""
+    with engine.begin() as c:
+        event(c, kind, text, run_id, worker_id)
+
+
+def upsert(c: Connection, table: type[Table], rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows and overwrite those with the same primary key; of two such rows the last counts."""
+    if not rows:
+        return
+    keys = [column.name for column in table.__table__.primary_key]
+    # PostgreSQL refuses a statement that would touch one row twice.
+    last = {tuple(row[key] for key in keys): row for row in rows}
+    dialect = sqlite if c.dialect.name == "sqlite" else postgresql
+    statement: Any = dialect.insert(table)
+    others = [column.name for column in table.__table__.columns if column.name not in keys]
+    update_to = {name: statement.excluded[name] for name in others}
+    c.execute(
+        statement.on_conflict_do_update(index_elements=keys, set_=update_to), list(last.values())
+    )
+
+
+def in_parts(values: Iterable[int]) -> Iterator[list[int]]:
+    """The values, in lists that one statement can take."""
+    held = list(values)
+    for start in range(0, len(held), MOST_VALUES):
+        yield held[start : start + MOST_VALUES]
+
+
+def block(c: Connection) -> None:
+    """Let every waiting run below a failed or cancelled one name it; clear that where it is over."""
+    above, given = aliased(Run), aliased(Run)
+    by_parent = (
+        select(func.coalesce(above.blocked_by, above.id))
+        .where(above.id == Run.parent_id, _stuck(above))
+        .correlate(Run)
+        .scalar_subquery()
+    )
+    by_input = (
+        select(func.min(func.coalesce(given.blocked_by, given.id)))
+        .join(RunInput, RunInput.input_id == given.id)
+        .where(RunInput.run_id == Run.id, _stuck(given))
+        .correlate(Run)
+        .scalar_subquery()
+    )
+    cause = func.coalesce(by_parent, by_input)
+    changed = -1
+    while changed:  # one round for each stage of a recipe
+        changed = c.execute(
+            update(Run)
+            .where(Run.state == "waiting", Run.blocked_by.is_distinct_from(cause))
+            .values(blocked_by=cause)
+        ).rowcount
+
+
+def _stuck(run: Any) -> Any:
+    return or_(run.state.in_(BAD), (run.state == "waiting") & run.blocked_by.is_not(None))

@@ -1,0 +1,107 @@
+"""Submitting a study: its document and the runs that do not exist yet."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, insert, select
+
+from db.models import Run, RunInput, Study, StudyRun
+from db.writes.rows import MOST_VALUES, block, event
+
+COPIED = ("fingerprint", "stage", "name", "version", "parameters", "setting", "precision", "seed")
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What a submission changed: the study's revision, and how many of its runs are new."""
+
+    study_id: int
+    revision: int
+    new: int
+    existing: int
+
+
+def submit(
+    engine: Engine,
+    *,
+    name: str,
+    document: dict[str, Any],
+    runs: Sequence[Mapping[str, Any]],
+    origin: str = "run",
+) -> Submitted:
+    """Store a study and the runs that do not exist yet, parents before children; all or nothing.
+
+    The same document with the same runs again is the same revision.
+    """
+    plan = {run["fingerprint"]: run for run in runs}
+    with engine.begin() as c:
+        ids = _known(c, list(plan))
+        new = [run for fingerprint, run in plan.items() if fingerprint not in ids]
+        _insert_runs(c, new, ids, origin)
+        order = [ids[fingerprint] for fingerprint in plan]
+        study_id, revision = _revision(c, name, document, order, origin)
+        known = len(plan) - len(new)
+        event(c, "submitted", f"{name}, revision {revision}: {len(new)} new runs, {known} known")
+        block(c)
+    return Submitted(study_id, revision, len(new), known)
+
+
+def _known(c: Connection, fingerprints: list[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for start in range(0, len(fingerprints), MOST_VALUES):
+        part = fingerprints[start : start + MOST_VALUES]
+        rows = c.execute(select(Run.fingerprint, Run.id).where(Run.fingerprint.in_(part)))
+        found |= {row.fingerprint: row.id for row in rows}
+    return found
+
+
+def _insert_runs(
+    c: Connection, runs: Sequence[Mapping[str, Any]], ids: dict[str, int], origin: str
+) -> None:
+    """Insert the runs in order and note their numbers in `ids`."""
+    given = []
+    for run in runs:
+        values = {key: run[key] for key in COPIED} | {"origin": origin}
+        values["parent_id"] = ids[run["parent"]] if run.get("parent") else None
+        run_id = int(c.execute(insert(Run).returning(Run.id), values).scalar_one())
+        ids[run["fingerprint"]] = run_id
+        for role, fingerprints in (run.get("inputs") or {}).items():
+            for position, fingerprint in enumerate(fingerprints):
+                given.append(
+                    {
+                        "run_id": run_id,
+                        "role": role,
+                        "position": position,
+                        "input_id": ids[fingerprint],
+                    }
+                )
+    if given:
+        c.execute(insert(RunInput), given)
+
+
+def _revision(
+    c: Connection, name: str, document: dict[str, Any], run_ids: list[int], origin: str
+) -> tuple[int, int]:
+    """(id, number) of the revision: the latest one where nothing changed, else a new one."""
+    latest = c.execute(
+        select(Study.id, Study.revision, Study.document)
+        .where(Study.name == name)
+        .order_by(Study.revision.desc())
+        .limit(1)
+    ).one_or_none()
+    if latest is not None and latest.document == json.loads(json.dumps(document)):
+        held = select(StudyRun.run_id).where(StudyRun.study_id == latest.id)
+        if list(c.execute(held.order_by(StudyRun.position)).scalars()) == run_ids:
+            return latest.id, latest.revision
+    revision = 1 if latest is None else latest.revision + 1
+    values = {"name": name, "revision": revision, "document": document, "origin": origin}
+    study_id = int(c.execute(insert(Study).returning(Study.id), values).scalar_one())
+    rows = [
+        {"study_id": study_id, "run_id": run_id, "position": position}
+        for position, run_id in enumerate(run_ids)
+    ]
+    if rows:
+        c.execute(insert(StudyRun), rows)
+    return study_id, revision
