@@ -1,16 +1,19 @@
 """What runs left behind: measurements, values of items, answers, files, and what they cost."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from operator import eq
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, and_, case, func, literal, select
 
 from db.arrays import decode
 from db.models import Artifact, ItemValues, Measurement, Run, Sample, StudyRun
-from db.reads.frames import frame, value
+from db.reads.frames import frame, numbers, value
 from db.session import reader
+
+VALUES = (Measurement.value, Measurement.standard_error, Measurement.items)
 
 
 class Items(Mapping[tuple[int, int], np.ndarray]):
@@ -44,14 +47,35 @@ def measurements(
     the rows over all items; None gives the rows of all categories.
     """
     M = Measurement
-    key = (M.run_id, M.metric, M.split, M.category, M.step)
-    query = select(M.run_id.label("run"), *key[1:], M.value, M.standard_error, M.items)
-    query = _of_runs(query, M, study_id, run_ids, stages).order_by(*key)
     wanted = None if category is None else [category]
-    for column, values in ((M.split, splits), (M.metric, metrics), (M.category, wanted)):
-        if values is not None:
-            query = query.where(column.in_(list(values)))
-    return frame(engine, query)
+    filters = [
+        column.in_(list(values))
+        for column, values in ((M.split, splits), (M.metric, metrics), (M.category, wanted))
+        if values is not None
+    ]
+    named = (M.metric, M.split, M.category)
+    with reader(engine).connect() as c:
+        query = _of_runs(select(*named).distinct(), M, study_id, run_ids, stages).where(*filters)
+        names = sorted(tuple(row) for row in c.execute(query))
+    # Names travel as numbers: a page that draws a large study reads hundreds of thousands of rows.
+    numbered = [(and_(*map(eq, named, key)), code) for code, key in enumerate(names)]
+    code = case(*numbered) if numbered else literal(0)
+    columns = (M.run_id.label("run"), code.label("code"), M.step, *VALUES)
+    query = _of_runs(select(*columns), M, study_id, run_ids, stages).where(*filters)
+    return _named(numbers(engine, query), names)
+
+
+def _named(found: dict[str, np.ndarray], names: list[tuple[str, ...]]) -> pd.DataFrame:
+    order = np.lexsort((found["step"], found["code"], found["run"]))
+    codes = found["code"][order].astype(int)
+    columns: dict[str, Any] = {"run": found["run"][order].astype(int)}
+    for position, name in enumerate(("metric", "split", "category")):
+        texts = np.array([key[position] for key in names], dtype=object)
+        columns[name] = pd.Series(texts[codes] if names else [], dtype="str")
+    columns["step"] = found["step"][order].astype(int)
+    columns |= {name: found[name][order] for name in ("value", "standard_error")}
+    columns["items"] = pd.Series(found["items"][order]).astype("Int64")
+    return pd.DataFrame(columns)
 
 
 def _of_runs(
