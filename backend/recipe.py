@@ -12,6 +12,7 @@ from backend.context import RunContext
 from backend.data import Task
 from backend.evaluation import answers, measure, score
 from backend.losses import cross_entropy
+from backend.memory import keep_freed_memory
 from backend.models import device, scored_logits
 from backend.registry import load
 from backend.settings import build_task
@@ -29,6 +30,7 @@ def execute(request: StageRequest, sink: Sink) -> StageOutcome:
         Cancelled: where somebody told it to stop
     """
     started = time.monotonic()
+    keep_freed_memory()
     if request.fresh:
         checkpoints.drop_resume(request.home, request.fingerprint)
     task = _task(request)
