@@ -41,7 +41,13 @@ class Parameter:
 
     def _typed(self, value: Any, where: str) -> Any:
         wanted = self.type.removesuffix("?")
-        accepted: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool, "str": str, "list": list}
+        accepted: dict[str, Any] = {
+            "int": int,
+            "float": (int, float),
+            "bool": bool,
+            "str": str,
+            "list": list,
+        }
         right = isinstance(value, accepted[wanted])
         if not right or (isinstance(value, bool) and wanted != "bool"):
             raise UserError(f"{where}: {self.name} = {value!r} is not of type {wanted}.")

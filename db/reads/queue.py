@@ -93,6 +93,11 @@ def cancel_requests(engine: Engine, worker_id: str) -> set[int]:
         return set(c.execute(select(Run.id).where(*mine)).scalars())
 
 
+def last_event(engine: Engine) -> int:
+    """The number of the newest event; 0 where there is none."""
+    return int(value(engine, select(func.max(Event.id))) or 0)
+
+
 def failed_since(engine: Engine, event_id: int) -> list[int]:
     """The runs that failed after an event."""
     query = select(Event.run_id).where(Event.id > event_id, Event.kind == "failed")

@@ -1,0 +1,59 @@
+"""The command line: `python -m backend VERB`."""
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from backend import commands
+from backend.stage import RunFailed, UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one sentence, not a usage block."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what `main` prints."""
+        raise UserError(f"{self.prog}: {message}.")
+
+
+def parser() -> Parser:
+    """All verbs; every module of `backend.commands` adds its own."""
+    top = Parser(prog="python -m backend", description=__doc__)
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
+    for found in sorted(module.name for module in pkgutil.iter_modules(commands.__path__)):
+        importlib.import_module(f"backend.commands.{found}").add(verbs)
+    return top
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The exit status: 0, 1 where a run failed, 2 with one sentence for a user's mistake."""
+    from db.session import DatabaseProblem
+
+    try:
+        arguments = parser().parse_args(words)
+        return int(arguments.do(arguments) or 0)
+    except (UserError, DatabaseProblem) as mistake:
+        return _say(str(mistake), 2)
+    except RunFailed as failure:
+        return _say(str(failure), 1)
+    except KeyboardInterrupt:
+        return _say("Stopped; what was running goes on from its last state next time.", 130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has left; nothing more to say
+        return 1
+
+
+def _say(sentence: str, status: int) -> int:
+    print(" ".join(sentence.split()), file=sys.stderr)
+    return status
+
+
+def _run() -> Any:
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    _run()

@@ -1,0 +1,231 @@
+"""Doing runs for a worker: one run from its row to its end state, and the slot that serves many."""
+
+import contextlib
+import ctypes
+import errno
+import functools
+import gc
+import os
+import platform
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import IO, Any
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+
+from backend.sink import DatabaseSink
+from backend.stage import Cancelled, RunFailed, StageOutcome, StageRequest
+from db import reads, session, writes
+
+RUNS_PER_SLOT = 100  # then the process is replaced, so that nothing that leaks adds up
+LEASE_SECONDS = 30.0
+PACKAGES = ("torch", "transformers", "numpy", "safetensors")
+
+
+def run_once(
+    engine: Engine,
+    run_id: int,
+    attempt: int,
+    home: Path | None = None,
+    lease_seconds: float = LEASE_SECONDS,
+    stopping: threading.Event | None = None,
+) -> str:
+    """Do a claimed run here and write its end; says how it ended.
+
+    `complete`, `failed` or `cancelled`; `returned` to the queue because `stopping` was set; or
+    `refused` because this attempt does not hold the run (any more).
+    """
+    from backend import recipe  # torch: seconds
+
+    home = home or session.home()
+    row = reads.run(engine, run_id)
+    if row is None or not _begin(engine, row, attempt, home):
+        return "refused"
+    stop = stopping or threading.Event()
+    try:
+        with DatabaseSink(engine, run_id, attempt, lease_seconds, stop) as sink:
+            outcome = recipe.execute(_request(row, home), sink)
+        sink.flush()
+        done = writes.complete(engine, run_id, attempt, *_ledger(outcome))
+        return "complete" if done else "refused"
+    except Cancelled:
+        return _stopped(engine, run_id, attempt, sink)
+    except Exception as problem:
+        sentence, trace = explained(problem)
+        with contextlib.suppress(Exception):
+            sink.flush()  # the curve up to here may show why
+        return "failed" if writes.fail(engine, run_id, attempt, sentence, trace) else "refused"
+
+
+def _begin(engine: Engine, row: dict[str, Any], attempt: int, home: Path) -> bool:
+    from backend.checkpoints import resume_step
+
+    from_step = 0 if row["fresh"] else resume_step(home, row["fingerprint"])
+    return writes.begin(engine, row["id"], attempt, environment(), from_step)
+
+
+def _request(row: dict[str, Any], home: Path) -> StageRequest:
+    parent = row["parent"] or {}
+    copied = ("stage", "name", "parameters", "setting", "seed", "precision", "fingerprint", "fresh")
+    return StageRequest(
+        **{key: row[key] for key in copied},
+        home=home,
+        parent=parent.get("fingerprint"),
+        parent_stage=parent.get("stage"),
+        inputs={role: [name for _, name in given] for role, given in row["inputs"].items()},
+    )
+
+
+def _ledger(outcome: StageOutcome) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    ledger = {key: value for key, value in vars(outcome).items() if key != "files"}
+    ledger["note"] = ledger["note"] or None
+    return ledger, [asdict(file) for file in outcome.files]
+
+
+def _stopped(engine: Engine, run_id: int, attempt: int, sink: DatabaseSink) -> str:
+    """The end of a run that was told to stop, by whoever told it."""
+    if sink.lost:
+        return "refused"
+    if sink.cancel_requested or not sink.stopping.is_set():
+        return "cancelled" if writes.cancelled(engine, run_id, attempt) else "refused"
+    return "returned" if writes.hand_back(engine, run_id, attempt) else "refused"
+
+
+def explained(problem: BaseException) -> tuple[str, str]:
+    """(one sentence, traceback) for what ended a run; no traceback where the sentence says it all."""
+    if isinstance(problem, RunFailed):
+        return str(problem), ""
+    trace = "".join(traceback.format_exception(problem))
+    if _disk_is_full(problem):
+        where = getattr(problem, "filename", None)
+        what = f"{Path(where).name} could not be written" if where else "nothing could be written"
+        return f"The disk is full: {what}; free some space, then retry.", trace
+    if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":
+        return "Out of memory: use fewer slots, a smaller batch or a smaller model.", trace
+    lines = str(problem).strip().splitlines()
+    return f"{type(problem).__name__}: {lines[0]}" if lines else type(problem).__name__, trace
+
+
+def _disk_is_full(problem: BaseException) -> bool:
+    if isinstance(problem, OperationalError):
+        return "disk is full" in str(problem.orig)
+    return isinstance(problem, OSError) and problem.errno == errno.ENOSPC
+
+
+@functools.lru_cache(maxsize=1)
+def environment() -> dict[str, Any]:
+    """Where and with what this process works: recorded with every run, never part of its identity."""
+    import torch
+
+    on_gpu = torch.cuda.is_available()
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    return {
+        "python": platform.python_version(),
+        **versions,
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+        "threads": torch.get_num_threads(),
+        "git": _git_revision(),
+    }
+
+
+def _git_revision() -> str | None:
+    """The commit of this code, with `+` where files differ from it; None outside a repository."""
+    folder = Path(__file__).resolve().parent.parent
+    if not (folder / ".git").exists():
+        return None
+    told = [_git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain", "-uno")]
+    return None if told[0] is None else told[0] + ("+" if told[1] else "")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=5
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def serve(engine: Engine | None = None, home: Path | None = None) -> int:
+    """Be a slot: say `ready`, then do each `RUN ATTEMPT [LEASE]` line of standard input.
+
+    Every run is answered with `done RUN STATE`. Ends, with status 0, at the end of the input, after
+    a failure or a cancel, and after a hundred runs; otherwise it says `ready` again.
+    """
+    _die_with_parent()
+    answers = _own_standard_output()
+    stopping, busy = threading.Event(), threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: _told_to_stop(stopping, busy))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's to handle
+    _warm_up()
+    engine = engine or session.require_database()
+    for _ in range(RUNS_PER_SLOT):
+        print("ready", file=answers, flush=True)
+        line = sys.stdin.readline().split()
+        if not line:
+            break
+        busy.set()
+        run_id, attempt = int(line[0]), int(line[1])
+        lease = float(line[2]) if len(line) > 2 else LEASE_SECONDS
+        state = run_once(engine, run_id, attempt, home, lease, stopping)
+        print(f"done {run_id} {state}", file=answers, flush=True)
+        if state in ("failed", "cancelled") or stopping.is_set():
+            break
+        busy.clear()
+        gc.collect()  # cheap, because all modules are frozen; a model must not outlive its run
+    return 0
+
+
+def _told_to_stop(stopping: threading.Event, busy: threading.Event) -> None:
+    """At work, the run stops at its next step and goes back to the queue; else the slot ends here."""
+    stopping.set()
+    if not busy.is_set():
+        raise SystemExit(0)
+
+
+def _die_with_parent() -> None:
+    """End this process with its worker: by the kernel on Linux, elsewhere by looking once a second."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            raise SystemExit(1)  # it died before it could take us along
+    else:
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
+def _own_standard_output() -> IO[str]:
+    """The pipe to the worker; what libraries print goes to standard error, which is the log."""
+    answers = os.fdopen(os.dup(1), "w")
+    sys.stdout.flush()
+    os.dup2(2, 1)
+    return answers
+
+
+def _warm_up() -> None:
+    """Load what every run needs, and take one thread: then the number of slots changes no number."""
+    import torch
+
+    from backend import recipe  # noqa: F401
+
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
+    gc.collect()
+    gc.freeze()

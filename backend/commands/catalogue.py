@@ -1,0 +1,55 @@
+"""What there is: methods, options, attacks, metrics, settings, studies."""
+
+import argparse
+import textwrap
+
+from backend.commands import Verbs, show, verb
+
+
+def add(verbs: Verbs) -> None:
+    """Add one verb for every kind of part, and `studies`."""
+    from backend.registry import KINDS
+
+    for kind in KINDS:
+        verb(verbs, kind, _parts, f"list the {kind} with parameters, defaults and sources")
+    verb(verbs, "studies", _studies, "list the shipped studies and those in the database")
+
+
+def _parts(arguments: argparse.Namespace) -> None:
+    from backend import catalogue
+
+    parts = catalogue.parts(arguments.verb)
+    if arguments.json:
+        return show([part.as_json() for part in parts])
+    if not parts:
+        print(f"There are no {arguments.verb} yet.")
+    for part in parts:
+        print(f"{part.name}  ({part.label})\n  {part.summary}")
+        if part.source:
+            print(f"  Source: {part.source}")
+        for parameter in part.parameters:
+            line = f"{parameter.name} = {parameter.default!r}: {parameter.help}"
+            print(textwrap.fill(line, 100, initial_indent="    ", subsequent_indent="      "))
+    return None
+
+
+def _studies(arguments: argparse.Namespace) -> None:
+    from backend import catalogue
+    from backend.commands import existing_database
+    from db import reads
+
+    engine = existing_database()
+    submitted = [] if engine is None else reads.studies(engine).to_dict("records")
+    known = {row["name"]: row for row in submitted}
+    names = [*catalogue.studies(), *(name for name in known if name not in catalogue.studies())]
+    rows = [
+        {"name": n, "shipped": n in catalogue.studies(), "revision": None, "runs": 0, "complete": 0}
+        | {key: known[n][key] for key in ("revision", "runs", "complete") if n in known}
+        for n in names
+    ]
+    if arguments.json:
+        return show(rows)
+    for row in rows:
+        state = f"{row['complete']} of {row['runs']} runs" if row["revision"] else "not submitted"
+        print(f"{row['name']:24} {state}")
+    return None

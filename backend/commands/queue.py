@@ -1,0 +1,278 @@
+"""Submitting, working off and steering the queue."""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from backend.commands import Verbs, database, existing_database, show, verb
+from backend.stage import UserError
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verbs of the queue."""
+    submit = verb(verbs, "submit", _submit, "queue a study's runs; those that exist are reused")
+    submit.add_argument("study", help="a study's name or the path of a TOML file")
+    submit.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    submit.add_argument("--dry-run", action="store_true", help="only say what would be queued")
+    work = verb(verbs, "work", _work, "claim and execute runs")
+    work.add_argument("--until-idle", action="store_true", help="return when nothing is left")
+    work.add_argument("--slots", type=_count, help="runs at a time")
+    work.add_argument("--engine", choices=["local"], default="local")
+    work.add_argument(
+        "--lease", type=float, default=30.0, help="seconds a silent run is waited for"
+    )
+    run = verb(verbs, "run", _run, "do one claimed run here, or with --serve be a slot")
+    run.add_argument("run", type=int, nargs="?")
+    run.add_argument("--attempt", type=int)
+    run.add_argument("--serve", action="store_true", help="read RUN ATTEMPT lines")
+    _steering(verbs)
+
+
+def _steering(verbs: Verbs) -> None:
+    many: dict[str, Any] = {"nargs": "+", "metavar": "RUN_OR_STUDY"}
+    cancel = verb(verbs, "cancel", _cancel, "stop runs, or all of a study's")
+    cancel.add_argument("runs", **many)
+    retry = verb(verbs, "retry", _retry, "queue failed and cancelled runs again")
+    retry.add_argument("runs", **many)
+    retry.add_argument("--fresh", action="store_true", help="from the start, not from a kept state")
+    pause = verb(verbs, "pause", _pause, "stop claiming; what runs goes on")
+    pause.add_argument("--off", action="store_true", help="go on claiming")
+    delete = verb(verbs, "delete", _delete, "delete a study and the runs that no other study has")
+    delete.add_argument("study")
+    verb(verbs, "status", _status, "what runs, what waits, what failed")
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _submit(arguments: argparse.Namespace) -> None:
+    from backend import plan, study
+    from db import reads, writes
+
+    resolved = study.resolve(study.load(arguments.study, arguments.set))
+    engine = existing_database() if arguments.dry_run else database()
+    told = forecast_of(resolved, engine)
+    known = set() if engine is None else reads.existing(engine)
+    told["existing"] = sum(run.fingerprint in known for run in resolved.runs)
+    told["new"] = len(resolved.runs) - told["existing"]
+    told |= {"study": resolved.document["name"], "revision": None}
+    if not arguments.dry_run and engine is not None:
+        rows = plan.as_rows(resolved.runs)
+        name = resolved.document["name"]
+        done = writes.submit(engine, name=name, document=resolved.document, runs=rows)
+        told |= {"revision": done.revision, "new": done.new, "existing": done.existing}
+    if arguments.json:
+        return show(told)
+    what = "would be" if arguments.dry_run else "are"
+    print(f"{told['study']}: {told['new']} new runs {what} queued, {told['existing']} exist.")
+    print(
+        f"Forecast: {told['flops']:.2g} FLOPs, about {told['seconds'] / 60:.1f} minutes,"
+        f" {told['memory_bytes'] / 1e9:.1f} GB of memory, {told['disk_bytes'] / 1e6:.1f} MB of disk"
+        f" (from {told['basis']})."
+    )
+    return None
+
+
+def forecast_of(resolved: Any, engine: Any) -> dict[str, Any]:
+    """The forecast of a plan's new runs as plain values."""
+    import pandas as pd
+
+    from backend.engines.local import default_slots
+    from backend.forecast import forecast
+    from db import reads
+
+    empty = pd.DataFrame({"stage": [], "name": [], "flops": [], "seconds": []})
+    history = empty if engine is None else reads.cost_history(engine)
+    known = set() if engine is None else reads.existing(engine)
+    return dict(vars(forecast(resolved, known, history, default_slots())))
+
+
+def _work(arguments: argparse.Namespace) -> int:
+    if arguments.lease <= 0:
+        raise UserError(f"--lease {arguments.lease:g} must be above 0 seconds.")
+    return work_off(
+        arguments.slots, arguments.until_idle, arguments.lease, Progress(database()).tell
+    )
+
+
+def work_off(slots: int | None, until_idle: bool, lease: float, tell: Callable[[Any], None]) -> int:
+    """Work the queue off here: 0, or 1 where a run failed."""
+    from backend.worker import WorkerProblem, work
+
+    try:
+        fine = work(
+            database(), slots=slots, until_idle=until_idle, lease_seconds=lease, on_event=tell
+        )
+    except WorkerProblem as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    return 0 if fine else 1
+
+
+class Progress:
+    """One line on standard error for every run that ends: how many are done, how long it will take."""
+
+    def __init__(self, engine: Any):
+        import time
+
+        self.engine, self.clock, self.started, self.done = (
+            engine,
+            time.monotonic,
+            time.monotonic(),
+            0,
+        )
+
+    def tell(self, happened: Any) -> None:
+        """Say what happened to a run."""
+        from db import reads
+
+        if happened.kind in ("claimed", "refused"):
+            return
+        line = f"{happened.kind} {happened.text}".rstrip()
+        if happened.run_id is not None:
+            run = reads.run(self.engine, happened.run_id) or {}
+            line = f"{happened.kind:9} {run.get('stage', ''):9} {run.get('name', ''):10}"
+            line += f" seed {run.get('seed', '')}  {run.get('error') or ''}"
+        if happened.kind == "complete":
+            self.done += 1
+            line = f"{self._how_far()}  {line}"
+        print(line.rstrip(), file=sys.stderr, flush=True)
+
+    def _how_far(self) -> str:
+        from db import reads
+
+        counts = reads.counts(self.engine)
+        left = counts.get("waiting", 0) - counts.get("blocked", 0) + counts.get("running", 0)
+        spent = self.clock() - self.started
+        rest = spent / self.done * left
+        return f"[{self.done}/{self.done + left}] {spent:4.0f} s, about {rest:.0f} s left"
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from backend import child
+
+    if arguments.serve:
+        return child.serve()
+    if arguments.run is None or arguments.attempt is None:
+        raise UserError("run needs RUN and --attempt N, or --serve.")
+    engine = existing_database()
+    if engine is None:
+        raise UserError(f"There is no run {arguments.run}: there is no database yet.")
+    ended = child.run_once(engine, arguments.run, arguments.attempt)
+    print(ended, file=sys.stderr)
+    return 0 if ended == "complete" else 1
+
+
+def run_ids(engine: Any, words: Iterable[str]) -> list[int]:
+    """The runs that numbers and study names stand for; UserError for what is neither."""
+    from backend.results import known_study
+    from db import reads
+
+    found: list[int] = []
+    for word in words:
+        if word.isdigit():
+            if engine is None or reads.run(engine, int(word)) is None:
+                raise UserError(f"There is no run {word}; `runs STUDY` lists them.")
+            found.append(int(word))
+        else:
+            record = known_study(engine, word)
+            found += [int(run) for run in reads.study_runs(engine, record.id)["id"]]
+    return found
+
+
+def _told(arguments: argparse.Namespace, count: int, what: str) -> None:
+    if arguments.json:
+        return show({what: count})
+    print(f"{count} runs {what}.")
+    return None
+
+
+def _cancel(arguments: argparse.Namespace) -> None:
+    from db import writes
+
+    engine = existing_database()
+    ids = run_ids(engine, arguments.runs)
+    _told(arguments, writes.request_cancel(database(), ids), "cancelled")
+
+
+def _retry(arguments: argparse.Namespace) -> None:
+    from db import writes
+
+    engine = existing_database()
+    ids = run_ids(engine, arguments.runs)
+    _told(arguments, writes.retry(database(), ids, arguments.fresh), "queued again")
+
+
+def _pause(arguments: argparse.Namespace) -> None:
+    from db import writes
+
+    writes.set_paused(database(), not arguments.off)
+    state = "claiming" if arguments.off else "paused"
+    show({"queue": state}) if arguments.json else print(f"The queue is {state}.")
+
+
+def _delete(arguments: argparse.Namespace) -> None:
+    from backend.results import known_study
+    from db import writes
+
+    engine = existing_database()
+    known_study(engine, arguments.study)
+    deleted = writes.delete_study(database(), arguments.study)
+    remove_files(deleted.files)
+    _told(arguments, deleted.runs, "deleted")
+
+
+def remove_files(paths: Iterable[str]) -> None:
+    """Remove deleted runs' files; nothing outside the checkpoints' folder is touched."""
+    from db.session import home
+
+    folder = (home() / "checkpoints").resolve()
+    for path in paths:
+        place = (home() / path).resolve().parent
+        if place.parent == folder:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    from db import reads
+
+    engine = existing_database()
+    if engine is None:
+        empty = {"counts": {}, "paused": False, "workers": [], "running": [], "failed": []}
+        return show(empty) if arguments.json else print("Nothing was submitted yet.")
+    columns = ["id", "stage", "name", "seed", "step", "steps_total", "message", "error"]
+    running, failed = (
+        reads.runs_in(engine, [state])[columns].to_dict("records")
+        for state in ("running", "failed")
+    )
+    told: dict[str, Any] = {
+        "counts": reads.counts(engine),
+        "paused": reads.paused(engine),
+        "workers": reads.workers(engine).to_dict("records"),
+        "running": running,
+        "failed": failed,
+    }
+    if arguments.json:
+        return show(_clean(told))
+    counts = ", ".join(f"{count} {state}" for state, count in told["counts"].items() if count)
+    print(f"{counts or 'no runs'}{'; the queue is paused' if told['paused'] else ''}")
+    print(f"{len(told['workers'])} workers")
+    for row in _clean([*running, *failed]):
+        how = row["error"] or f"step {row['step']} of {row['steps_total']} {row['message'] or ''}"
+        print(f"  run {row['id']}: {row['stage']} {row['name']}, seed {row['seed']}: {how}")
+    return None
+
+
+def _clean(value: Any) -> Any:
+    """The same with pandas' missing values as None."""
+    if isinstance(value, dict):
+        return {key: _clean(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    missing = value is None or value != value
+    return None if missing else value.item() if hasattr(value, "item") else value

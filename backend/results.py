@@ -1,0 +1,61 @@
+"""From the database to a study's results: the one way that the command line and the pages share."""
+
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Engine
+
+from backend import frontier
+from backend.stage import UserError
+from db import reads
+
+
+def known_study(engine: Engine | None, name: str, revision: int | None = None) -> reads.StudyRecord:
+    """A study of the database; UserError lists the known ones."""
+    record = reads.study(engine, name, revision) if engine is not None else None
+    if record is None or engine is None:
+        names = [] if engine is None else list(reads.studies(engine)["name"])
+        which = f"no revision {revision} of the study" if revision and name in names else "no study"
+        valid = ", ".join(names) or "none yet, submit one first"
+        raise UserError(f"There is {which} {name!r} in the database; there are: {valid}.")
+    return record
+
+
+def frontier_document(
+    engine: Engine, study_name: str, budget: int | None = None, revision: int | None = None
+) -> dict[str, Any]:
+    """The frontier document of a study (see `backend.frontier.build`).
+
+    Raises:
+        UserError: there is no such study or revision, or the budget is beyond the attacks' largest step
+    """
+    record = known_study(engine, study_name, revision)
+    metric = record.document["setting"]["forget_metric"]
+    splits = [
+        f"{part}_{use}"
+        for part in ("forget", "retain", "placebo")
+        for use in ("score", "validation")
+    ]
+    measured = reads.measurements(
+        engine, study_id=record.id, stages=["evaluate", "attack"], splits=splits
+    )
+    return frontier.build(
+        record.document,
+        reads.study_runs(engine, record.id),
+        reads.inputs(engine, record.id),
+        measured,
+        reads.item_values(engine, None, metric, "forget_score", study_id=record.id),
+        revision=record.revision,
+        budget=budget,
+    )
+
+
+def curves(engine: Engine, study_name: str, revision: int | None = None) -> pd.DataFrame:
+    """Every attack cell of a study along its steps (see `backend.tables.relearning_curves`)."""
+    record = known_study(engine, study_name, revision)
+    metric = record.document["setting"]["forget_metric"]
+    measured = reads.measurements(
+        engine, study_id=record.id, stages=["evaluate", "attack"], metrics=[metric]
+    )
+    runs = reads.study_runs(engine, record.id)
+    return frontier.relearning_curves(record.document, runs, measured)

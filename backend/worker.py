@@ -1,0 +1,311 @@
+"""The supervisor: claims runs for the slots of this machine, watches them, and cleans up after crashes.
+
+No torch here: it starts at once, stays small, and outlives whatever a run does to its process.
+"""
+
+import os
+import selectors
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from backend.engines.local import Slot, default_slots
+from db import reads, session, writes
+from db.writes import Claim
+
+POLL_SECONDS = 0.5  # how often an idle worker looks for runs that others made ready
+CANCEL_SECONDS = 15.0  # for a run to stop by itself
+STOP_SECONDS = 20.0  # for all runs to stop by themselves when the worker stops
+KILL_SECONDS = 2.0  # between asking a process and ending it
+DEATHS_AT_START = 3
+
+
+class WorkerProblem(Exception):
+    """The worker cannot go on; the one sentence says why."""
+
+
+@dataclass(frozen=True)
+class Happened:
+    """What a worker tells while it works.
+
+    `kind` is started, claimed, complete, failed, cancelled, returned, refused, lost, problem,
+    stopping or stopped.
+    """
+
+    kind: str
+    text: str = ""
+    run_id: int | None = None
+
+
+@dataclass
+class _Post:
+    """A slot and what it is at: a claim while it works, `ready` while it waits for one."""
+
+    slot: Slot
+    claim: Claim | None = None
+    ready: bool = False
+    deadline: float | None = None  # when a run that was told to stop has to be gone
+    asked: bool = False
+
+
+@dataclass
+class _Timer:
+    """True once in every period, the first time at once."""
+
+    seconds: float
+    due: float = field(default_factory=time.monotonic)
+
+    def __call__(self) -> bool:
+        if time.monotonic() < self.due:
+            return False
+        self.due = time.monotonic() + self.seconds
+        return True
+
+
+def work(
+    engine: Engine,
+    *,
+    slots: int | None = None,
+    until_idle: bool = False,
+    lease_seconds: float = 30.0,
+    on_event: Callable[[Happened], None] | None = None,
+    home: Path | None = None,
+) -> bool:
+    """Claim and do runs until told to stop, or until nothing is left to do; True if no run failed.
+
+    Call it from the main thread, which then handles SIGINT and SIGTERM: runs go back to the queue
+    with their state. A second signal ends their processes at once. After SIGINT, KeyboardInterrupt
+    is raised once everything has stopped.
+
+    Raises:
+        WorkerProblem: slots die one after another before they can work
+    """
+    worker = _Worker(
+        engine,
+        slots or default_slots(),
+        until_idle,
+        lease_seconds,
+        on_event or (lambda happened: None),
+        home or session.home(),
+    )
+    with _signals(worker):
+        worker.run()
+    if worker.signalled == signal.SIGINT:
+        raise KeyboardInterrupt
+    return not reads.failed_since(engine, worker.first_event)
+
+
+@contextmanager
+def _signals(worker: "_Worker") -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, lambda caught, frame: worker.stop(caught))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Worker:
+    def __init__(
+        self,
+        engine: Engine,
+        slots: int,
+        until_idle: bool,
+        lease_seconds: float,
+        tell: Callable[[Happened], None],
+        home: Path,
+    ):
+        self.engine, self.slots, self.until_idle = engine, slots, until_idle
+        self.lease_seconds, self.tell, self.home = lease_seconds, tell, home
+        host = socket.gethostname()[:40]
+        self.id = f"{host}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.signalled: int | None = None
+        self.stopping = False
+        self.first_event = reads.last_event(engine)
+        self._selector = selectors.DefaultSelector()
+        self._posts: list[_Post] = []
+        self._deaths = 0
+        self._hungry = True  # something happened that may have made a run ready
+        self._poll = _Timer(POLL_SECONDS)
+        self._cancels = _Timer(1.0)
+        self._pulse = _Timer(max(0.5, min(5.0, lease_seconds / 3)))
+
+    def stop(self, caught: int | None = None) -> None:
+        """Stop at the next opportunity; asked twice, at once."""
+        if self.stopping:
+            for post in self._posts:
+                post.deadline = time.monotonic()
+        self.signalled = self.signalled or caught
+        self.stopping = True
+
+    def run(self) -> None:
+        """Work until there is nothing left to do, or until stopped."""
+        writes.register_worker(self.engine, self.id, socket.gethostname(), os.getpid(), self.slots)
+        self.tell(Happened("started", f"{self.slots} slots"))
+        try:
+            while not self.stopping and not self._finished():
+                self._staff()
+                self._listen(0.25)
+                self._patiently(self._chores)
+                self._patiently(self._feed)
+            self._wind_down()
+        finally:
+            self.stopping = True
+            for post in self._posts:
+                post.slot.signal(signal.SIGKILL)
+            for post in list(self._posts):
+                self._ended(post)
+            self._patiently(lambda: writes.stop_worker(self.engine, self.id))
+            self._selector.close()
+            self.tell(Happened("stopped"))
+
+    def _finished(self) -> bool:
+        if not self.until_idle or any(post.claim for post in self._posts) or not self._poll():
+            return False
+        self._hungry = True
+        idle: list[bool] = []
+        self._patiently(lambda: idle.append(self._idle()))
+        return any(idle)
+
+    def _idle(self) -> bool:
+        paused = reads.paused(self.engine)
+        return reads.idle(self.engine, waiting_counts=not paused)
+
+    def _staff(self) -> None:
+        """As many slots as wanted; one that ended is replaced."""
+        for number in range(self.slots):
+            if all(post.slot.number != number for post in self._posts):
+                log = self.home / "logs" / f"{self.id}-{number}.log"
+                url = self.engine.url.render_as_string(hide_password=False)
+                post = _Post(Slot(number, self.home, url, log))
+                self._posts.append(post)
+                self._selector.register(post.slot, selectors.EVENT_READ, post)
+
+    def _listen(self, seconds: float) -> None:
+        for key, _ in self._selector.select(seconds):
+            post: _Post = key.data
+            lines = post.slot.hear()
+            if lines is None:
+                self._ended(post)
+            for line in lines or ():
+                self._heard(post, line)
+
+    def _heard(self, post: _Post, words: list[str]) -> None:
+        self._hungry = True
+        if words == ["ready"]:
+            post.ready, post.slot.ever_ready, self._deaths = True, True, 0
+        elif len(words) == 3 and words[0] == "done" and post.claim:
+            self.tell(Happened(words[2], run_id=post.claim.run_id))
+            post.claim, post.deadline, post.asked = None, None, False
+
+    def _ended(self, post: _Post) -> None:
+        """A slot's process is gone, in order or not: its run, if it had one, is lost at once."""
+        self._hungry = True
+        self._selector.unregister(post.slot)
+        self._posts.remove(post)
+        status = post.slot.bury()
+        if post.claim:
+            self._lose(post.claim, _how_it_ended(status))
+        if post.slot.ever_ready or self.stopping:
+            return
+        self._deaths += 1
+        if self._deaths >= DEATHS_AT_START:
+            raise WorkerProblem(
+                f"{self._deaths} slots in a row ended before they could work, the last with:"
+                f" {post.slot.last_words() or _how_it_ended(status)}"
+            )
+
+    def _lose(self, claim: Claim, reason: str) -> None:
+        """Back to the queue with it; where the database refuses, the lease will see to that."""
+
+        def write() -> None:
+            if self.stopping:
+                writes.hand_back(self.engine, claim.run_id, claim.attempt)
+            else:
+                writes.lose(self.engine, claim.run_id, claim.attempt, reason)
+
+        if self._patiently(write):
+            self.tell(Happened("returned" if self.stopping else "lost", reason, claim.run_id))
+
+    def _feed(self) -> None:
+        """A run for every slot that waits for one, as long as there are ready runs."""
+        waiting = [post for post in self._posts if post.ready and not post.claim]
+        if not waiting or not (self._hungry or self._poll()):
+            return
+        self._hungry = False
+        for post in waiting:
+            claim = writes.claim(self.engine, self.id, self.lease_seconds)
+            if claim is None:
+                return
+            post.claim, post.ready = claim, False
+            post.slot.send(claim.run_id, claim.attempt, self.lease_seconds)
+            self.tell(Happened("claimed", f"attempt {claim.attempt}", claim.run_id))
+
+    def _chores(self) -> None:
+        if self._pulse():
+            if writes.beat_worker(self.engine, self.id) == "stopping":
+                self.stop()
+            self._hungry |= bool(writes.reap(self.engine))
+        if self._cancels() and any(post.claim for post in self._posts):
+            self._see_to_cancels(reads.cancel_requests(self.engine, self.id))
+
+    def _see_to_cancels(self, unwanted: set[int]) -> None:
+        """A run that does not stop by itself in time loses its process, and thereby ends cancelled."""
+        for post in self._posts:
+            if post.claim and post.claim.run_id in unwanted and post.deadline is None:
+                post.deadline = time.monotonic() + CANCEL_SECONDS
+            self._press(post)
+
+    def _press(self, post: _Post) -> None:
+        if post.deadline is None or time.monotonic() < post.deadline:
+            return
+        post.slot.signal(signal.SIGKILL if post.asked else signal.SIGTERM)
+        post.asked, post.deadline = True, time.monotonic() + KILL_SECONDS
+
+    def _wind_down(self) -> None:
+        """Let the slots end: idle ones at once, working ones after handing their runs back."""
+        self.stopping = True
+        working = [post for post in self._posts if post.claim]
+        if working:
+            self.tell(Happened("stopping", f"{len(working)} runs go back to the queue"))
+        for post in self._posts:
+            post.slot.dismiss()
+            post.slot.signal(signal.SIGTERM)
+            post.asked, post.deadline = True, time.monotonic() + STOP_SECONDS
+        while self._posts:
+            self._listen(0.1)
+            for post in self._posts:
+                self._press(post)
+
+    def _patiently(self, action: Callable[[], object]) -> bool:
+        """Do it; a database that is locked or full for a while is told and waited for, not fatal."""
+        try:
+            action()
+        except DBAPIError as problem:
+            self.tell(Happened("problem", f"The database refused: {problem.orig}."))
+            self._hungry = True
+            time.sleep(POLL_SECONDS)
+            return False
+        return True
+
+
+def _how_it_ended(status: int) -> str:
+    if status >= 0:
+        return f"its process ended with status {status}"
+    name = signal.Signals(-status).name
+    hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
+    return f"its process was ended by {name}{hint}"
