@@ -141,6 +141,7 @@ class _Worker:
         self._deaths = 0
         self._hungry = True  # something happened that may have made a run ready
         self._poll = _Timer(POLL_SECONDS)
+        self._look = _Timer(POLL_SECONDS)
         self._cancels = _Timer(1.0)
         self._pulse = _Timer(max(0.5, min(5.0, lease_seconds / 3)))
 
@@ -174,7 +175,7 @@ class _Worker:
             self.tell(Happened("stopped"))
 
     def _finished(self) -> bool:
-        if not self.until_idle or any(post.claim for post in self._posts) or not self._poll():
+        if not self.until_idle or any(post.claim for post in self._posts) or not self._look():
             return False
         self._hungry = True
         idle: list[bool] = []
