@@ -1,0 +1,34 @@
+"""The dashboard's frame: every page is a file in `pages/`; `streamlit run app.py` starts it."""
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+HERE = Path(__file__).resolve().parent
+if str(HERE) not in sys.path:  # a page that is opened first does not come through this file
+    sys.path.insert(0, str(HERE))
+
+
+def main() -> None:
+    """Draw the frame and run the page that the address names."""
+    st.set_page_config(page_title="Lethe", page_icon="🌊", layout="wide")
+    files = sorted((HERE / "pages").glob("[0-9]*.py"))
+    pages = [st.Page(path, default=path == files[0]) for path in files]
+    chosen = st.navigation(pages)  # ends Streamlit's own page discovery, which knows no frame
+    st.session_state["_framed"] = True
+    from pages.components.pulse import sidebar
+
+    sidebar()
+    chosen.run()
+
+
+def guard() -> None:
+    """First call of every page: after a server's start a deep link would run the page without its frame."""
+    if not st.session_state.get("_framed"):
+        main()
+        st.stop()
+
+
+if __name__ == "__main__":
+    main()

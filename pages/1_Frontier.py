@@ -1,0 +1,157 @@
+"""Which unlearning lasts, and what does it cost?"""
+
+import app
+
+app.guard()
+
+import pandas as pd  # noqa: E402
+import streamlit as st  # noqa: E402
+
+from backend.charts.frontier import caption, frontier_chart  # noqa: E402
+from backend.charts.theme import NAMES  # noqa: E402
+from backend.frontier import frame as frame_of  # noqa: E402
+from db import reads as database  # noqa: E402
+from pages.components import reads  # noqa: E402
+from pages.components.downloads import downloads  # noqa: E402
+from pages.components.why import why  # noqa: E402
+
+OBJECTIVES = list(NAMES)
+
+
+def objectives(largest: int) -> tuple[str, str, str, int]:
+    """The axes, the size and the budget, all in the address."""
+    columns = st.columns(4)
+    x, y, size = (
+        column.selectbox(
+            label,
+            OBJECTIVES,
+            index=OBJECTIVES.index(default),
+            key=key,
+            bind="query-params",
+            format_func=lambda name: NAMES[name].capitalize(),
+        )
+        for column, label, default, key in zip(
+            columns,
+            ("Across", "Up", "Size"),
+            ("utility", "robust_forget_quality", "compute"),
+            ("x", "y", "size"),
+            strict=False,
+        )
+    )
+    with columns[3]:
+        budget = st.slider(
+            "Attack steps",
+            0,
+            max(largest, 1),
+            largest,
+            key="budget",
+            bind="query-params",
+            help="The attacker may stop at any evaluated step up to this one.",
+        )
+    return x, y, size, min(budget, largest)
+
+
+def headline(document: dict, frame: pd.DataFrame) -> None:
+    """Four numbers that say what the study holds."""
+    total, done = int(frame["cells_total"].sum()), int(frame["cells_done"].sum())
+    columns = st.columns(4)
+    columns[0].metric("Configurations", len(frame) - 2, help="base and oracle apart")
+    columns[1].metric("Attack cells", f"{done} of {total}")
+    columns[2].metric("Seeds", int(frame["seeds"].iloc[0]))
+    columns[3].metric(
+        "Hypervolume",
+        reads.number(document["reference"]["hypervolume"]),
+        help="of robust forget quality, utility and compute, from the reference point (0, 0, 1)",
+    )
+
+
+def selection(generation: int) -> list[str]:
+    """The chosen configurations: those in the address, or the ones that were just clicked."""
+    event = st.session_state.get(f"frontier{generation}", {})
+    picked = [point["configuration"] for point in event.get("selection", {}).get("pick", [])]
+    if picked and picked != st.session_state.get("seen_pick"):
+        st.session_state["seen_pick"] = picked
+        st.query_params["pick"] = picked
+    return st.query_params.get_all("pick")
+
+
+def forget_selection() -> None:
+    """Clear what was picked; a new key gives a chart without a selection."""
+    st.session_state["generation"] = st.session_state.get("generation", 0) + 1
+    st.session_state.pop("seen_pick", None)
+    st.query_params.pop("pick", None)
+
+
+def table(frame: pd.DataFrame) -> None:
+    """The chart's twin for readers and screen readers."""
+    columns = ["configuration", *OBJECTIVES, "robust_so_far", "worst_attack", "cells_done"]
+    shown = frame[[*columns, "cells_total", "seeds", "on_front", "weak_evidence"]]
+    numbers = {
+        name: st.column_config.NumberColumn(NAMES[name].capitalize(), format="%.3f")
+        for name in NAMES
+    }
+    numbers["robust_so_far"] = st.column_config.NumberColumn("Robust so far", format="%.3f")
+    st.dataframe(shown, hide_index=True, column_config=numbers, width="stretch")
+
+
+def page() -> None:
+    """Controls, picture, reason, table."""
+    st.title("Frontier")
+    st.markdown(
+        "**Which unlearning lasts, and what does it cost?** Up is forgetting that lasts, right is usefulness that stays, small is cheap."
+    )
+    study = reads.choose_study(
+        "No study yet. The quick study takes a few minutes on two CPU cores."
+    )
+    reads.watch(database.finished_version)
+    whole = reads.document(study)
+    largest = max((attack["steps"] for attack in whole["attacks"]), default=0)
+    x, y, size, budget = objectives(largest)
+    document = reads.document(study, budget if budget < largest else None)
+    frame = frame_of(document)
+    if frame.empty:
+        st.info("The study waits. Start a worker on the Jobs page, or `python -m backend work`.")
+        st.stop()
+    headline(document, frame)
+    generation = st.session_state.get("generation", 0)
+    chosen = [name for name in selection(generation) if name in set(frame["configuration"])]
+    chart = frontier_chart(frame, x, y, size, chosen, reads.theme())
+    told = caption(frame)
+    st.altair_chart(
+        chart, on_select="rerun", selection_mode=["pick"], key=f"frontier{generation}", alt=told
+    )
+    st.markdown(told)
+    st.caption(
+        f"{document['setting']}; {int(frame['seeds'].iloc[0])} seeds; worst case over"
+        f" {document['attack_grid_size']} attack cells, {document['budget']} steps; hollow points"
+        f" lack attack cells; anchor: {document['anchor']}. Click a point to see why it is there."
+    )
+    downloads(chart, frame, f"{study}-frontier")
+    pick_by_name(frame, chosen)
+    for row in document["rows"]:
+        if row["configuration"] in chosen:
+            with st.container(border=True):
+                why(row, document)
+    st.subheader("All configurations")
+    table(frame)
+
+
+def pick_by_name(frame: pd.DataFrame, chosen: list[str]) -> None:
+    """The keyboard's way to a point."""
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    name = left.selectbox(
+        "Why is it there?",
+        frame["configuration"],
+        index=None,
+        placeholder="Choose a configuration",
+        key="by_name",
+    )
+    if name and [name] != st.session_state.get("seen_name"):
+        st.session_state["seen_name"] = [name]
+        st.query_params["pick"] = [name]
+        st.rerun()
+    if chosen:
+        right.button("Clear selection", on_click=forget_selection)
+
+
+page()

@@ -1,0 +1,110 @@
+"""What pages read, cached for as long as it is true."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from sqlalchemy import Engine
+
+from backend import results
+from backend.stage import UserError
+from db import reads
+from db.session import DatabaseProblem, open_database
+
+
+def engine() -> Engine | None:
+    """The database, None where nothing was submitted yet; stops the page with a sentence where it cannot be read."""
+    try:
+        return open_database(create=False)
+    except DatabaseProblem as problem:
+        st.error(str(problem))
+        st.stop()
+
+
+@st.cache_data(max_entries=40, show_spinner="Reading the study …")
+def _document(place: str, name: str, budget: int | None, version: str) -> dict[str, Any]:
+    found = engine()
+    assert found is not None
+    return results.frontier_document(found, name, budget)
+
+
+def document(name: str, budget: int | None = None) -> dict[str, Any]:
+    """The frontier document of a study, computed once for each state of the database."""
+    found = engine()
+    assert found is not None
+    try:
+        return _document(str(found.url), name, budget, reads.finished_version(found))
+    except UserError as mistake:
+        st.error(str(mistake))
+        st.stop()
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def _curves(place: str, name: str, version: str) -> pd.DataFrame:
+    found = engine()
+    assert found is not None
+    return results.curves(found, name)
+
+
+def curves(name: str) -> pd.DataFrame:
+    """The relearning curves of a study."""
+    found = engine()
+    assert found is not None
+    return _curves(str(found.url), name, reads.finished_version(found))
+
+
+def studies() -> pd.DataFrame:
+    """The studies of the database, newest first; an empty frame where there are none."""
+    found = engine()
+    return pd.DataFrame({"name": []}) if found is None else reads.studies(found)
+
+
+def choose_study(say: str) -> str:
+    """The study that the address names or the reader chooses; an empty database shows what to do next."""
+    names = list(studies()["name"])
+    if not names:
+        nothing_yet(say)
+    return str(st.selectbox("Study", names, key="study", bind="query-params"))
+
+
+def nothing_yet(say: str) -> None:
+    """The empty state: one sentence and the next step; ends the page."""
+    st.info(say)
+    st.html('<a href="Launch?study=quick" target="_self">Launch the quick study</a>')
+    st.caption("Or in a terminal: `make demo`, or `python -m backend demo`.")
+    st.stop()
+
+
+def watch(current: Callable[[Engine], str], seconds: float = 2.0) -> None:
+    """Rerun the page when the database has changed, as long as something runs or waits."""
+    found = engine()
+    if found is None:
+        return
+    counts = reads.counts(found)
+    busy = counts.get("running", 0) + counts.get("waiting", 0) - counts.get("blocked", 0) > 0
+    seen = current(found)
+
+    @st.fragment(run_every=seconds if busy else None)
+    def look() -> None:
+        if current(found) != seen:
+            st.rerun()
+
+    look()
+
+
+def theme() -> str:
+    """`light` or `dark`, as the browser shows the page."""
+    return "dark" if getattr(st.context.theme, "type", "light") == "dark" else "light"
+
+
+def root() -> Path:
+    """The project's folder."""
+    return Path(__file__).resolve().parents[2]
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number for people; a missing one is a dash, never a zero."""
+    missing = value is None or (isinstance(value, float) and value != value)
+    return "–" if missing else f"{value:.{digits}f}"
