@@ -43,8 +43,7 @@ def run_once(
     `complete`, `failed` or `cancelled`; `returned` to the queue because `stopping` was set; or
     `refused` because this attempt does not hold the run (any more).
     """
-    from backend import recipe  # torch: seconds
-
+    recipe = _ready_recipe()
     home = home or session.home()
     row = reads.run(engine, run_id)
     if row is None or not _begin(engine, row, attempt, home):
@@ -168,7 +167,9 @@ def serve(engine: Engine | None = None, home: Path | None = None) -> int:
     stopping, busy = threading.Event(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: _told_to_stop(stopping, busy))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's to handle
-    _warm_up()
+    _ready_recipe()
+    gc.collect()
+    gc.freeze()
     engine = engine or session.require_database()
     for _ in range(RUNS_PER_SLOT):
         print("ready", file=answers, flush=True)
@@ -219,13 +220,12 @@ def _own_standard_output() -> IO[str]:
     return answers
 
 
-def _warm_up() -> None:
-    """Load what every run needs, and take one thread: then the number of slots changes no number."""
-    import torch
+def _ready_recipe() -> Any:
+    """The module that does runs, with one thread: then the number of slots changes no number."""
+    import torch  # seconds
 
-    from backend import recipe  # noqa: F401
+    from backend import recipe
 
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
-    gc.collect()
-    gc.freeze()
+    return recipe

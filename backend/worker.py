@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from backend.engines.local import Slot, default_slots
+from backend.stage import RunFailed
 from db import reads, session, writes
 from db.writes import Claim
 
@@ -29,7 +30,7 @@ KILL_SECONDS = 2.0  # between asking a process and ending it
 DEATHS_AT_START = 3
 
 
-class WorkerProblem(Exception):
+class WorkerProblem(RunFailed):
     """The worker cannot go on; the one sentence says why."""
 
 

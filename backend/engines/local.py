@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
-SLOT = ("-c", "from backend.child import serve; raise SystemExit(serve())")
+SLOT = ("-m", "backend", "run", "--serve")
 MOST_SLOTS = 4
 BYTES_PER_SLOT = 800_000_000  # a process with torch, and a small model at work
 

@@ -1,0 +1,75 @@
+"""Plans for tests of the queue: made-up runs that nobody does, and a real study that takes seconds."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Engine
+
+from backend import plan, study
+from db import reads, session, writes
+from db.writes import Submitted
+
+SETTING = {"name": "arithmetic", "addends": 6, "factors": 6, "base_steps": 30, "batch_size": 32}
+
+
+def database(folder: Path, monkeypatch: Any) -> Engine:
+    """A new database in the folder, which is the data directory too."""
+    monkeypatch.setenv("LETHE_HOME", str(folder))
+    monkeypatch.delenv("LETHE_DATABASE_URL", raising=False)
+    return session.require_database()
+
+
+def run(fingerprint: str, parent: str | None = None, **changes: Any) -> dict[str, Any]:
+    """A made-up run, in the form in which plans are submitted."""
+    row: dict[str, Any] = {
+        "fingerprint": fingerprint,
+        "stage": "suppress" if parent else "base",
+        "name": "made_up",
+        "version": 1,
+        "parameters": {},
+        "setting": {"name": "arithmetic", "parameters": {}, "content_hash": "0"},
+        "precision": "fp32",
+        "seed": 0,
+        "parent": parent,
+        "inputs": {},
+    }
+    return {**row, **changes}
+
+
+def submit(engine: Engine, *runs: dict[str, Any], name: str = "study") -> Submitted:
+    """Submit made-up runs."""
+    return writes.submit(engine, name=name, document={"name": name}, runs=runs)
+
+
+def submit_real(engine: Engine, **setting: Any) -> Submitted:
+    """Submit a study of the quick study's shape that takes seconds: 28 runs, none longer than one."""
+    source = {
+        "name": "small",
+        "setting": {**SETTING, **setting},
+        "recipes": [
+            {"suppress": {"name": "grad_diff", "steps": 3}},
+            {
+                "suppress": {"name": "max_ent", "steps": 3},
+                "robustify": {"name": "undo", "alpha": [0.2, 0.6], "steps": 20},
+            },
+            {
+                "suppress": {"name": "max_ent", "steps": 3},
+                "robustify": {"name": "distill", "student": "random", "steps": 20},
+            },
+        ],
+        "attacks": [{"name": "relearn", "learning_rate": [1e-3, 1e-2], "steps": 10}],
+    }
+    resolved = study.resolve(source)
+    return writes.submit(
+        engine, name="small", document=resolved.document, runs=plan.as_rows(resolved.runs)
+    )
+
+
+def numbers(engine: Engine) -> pd.DataFrame:
+    """Every measurement of every run, by what identifies it on any machine."""
+    frame = reads.measurements(engine, category=None)
+    frame["run"] = frame["run"].map(reads.fingerprints(engine))
+    key = ["run", "metric", "split", "category", "step"]
+    assert not frame.duplicated(key).any()
+    return frame.sort_values(key, ignore_index=True)
