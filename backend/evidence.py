@@ -1,171 +1,260 @@
 """A study's rows, indexed once: which run is which model, what it scored, what its attacks brought back."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Collection, Mapping
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from backend.recovery import Scale, Strongest, strongest
+from backend.attack_tables import AttackTable
+from backend.recovery import Curves, Scale, Strongest, strongest
 
 COUNTED = ("weights", "access")  # who holds the weights can do both
+TRIALS = ("trial", "trials")  # inputs that a search tried; never part of a model's own cost
+
+
+class Row(NamedTuple):
+    """What the frontier needs to know of a run."""
+
+    id: int
+    fingerprint: str
+    stage: str
+    name: str
+    parameters: dict[str, Any]
+    seed: int
+    parent: int | None
+    state: str
+    seconds: float | None
+    flops: float | None
+    steps: int | None
+    tokens: int | None
+    peak_memory: int | None
+    version: int
+    origin: str
 
 
 def cell_key(parameters: Mapping[str, Any]) -> str:
     """The identity of a grid cell: its parameters without the target."""
-    return json.dumps({k: v for k, v in parameters.items() if k != "target"}, sort_keys=True)
+    return repr(sorted((key, value) for key, value in parameters.items() if key != "target"))
 
 
-@dataclass
+def _rows(runs: pd.DataFrame) -> dict[int, Row]:
+    """Every run by its id; what is missing is None."""
+    columns = []
+    for name in Row._fields:
+        column = runs[name] if name in runs else pd.Series([None] * len(runs), dtype=object)
+        columns.append(column.astype(object).where(column.notna(), None).tolist())
+    return {row[0]: Row(*row) for row in zip(*columns, strict=True)}
+
+
 class Evidence:
-    """Indexed runs and measurements of one study."""
+    """Indexed runs and measurements of one study; `stale` are runs made by code that was fixed since."""
 
-    document: Mapping[str, Any]
-    runs: pd.DataFrame
-    inputs: pd.DataFrame
-    measurements: pd.DataFrame
-    items: Mapping[tuple[int, int], np.ndarray] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        setting = self.document["setting"]
-        self.forget, self.retain = setting["forget_metric"], setting["retain_metric"]
-        metrics = self.document["metrics"]
-        self.forget_scale = Scale.of(metrics[self.forget], "forget_score")
-        self.retain_scale = Scale.of(metrics[self.retain], "retain_score")
-        self.rows: dict[int, dict[str, Any]] = {
-            int(row["id"]): {str(k): v for k, v in row.items()}
-            for row in self.runs.to_dict("records")
-        }
-        self.by_fingerprint = {row["fingerprint"]: run for run, row in self.rows.items()}
+    def __init__(
+        self,
+        document: Mapping[str, Any],
+        runs: pd.DataFrame,
+        inputs: pd.DataFrame,
+        measurements: pd.DataFrame,
+        items: Mapping[tuple[int, int], np.ndarray] | None = None,
+        stale: Collection[int] = (),
+    ):
+        self.document, self.items, self.measurements = document, items or {}, measurements
+        self.setting = document["setting"]
+        self.seeds: list[int] = list(document["seeds"])
+        self.attacks: list[Mapping[str, Any]] = list(document.get("attacks", []))
+        self.metrics: Mapping[str, Any] = document.get("metrics", {})
+        self.forget = self.setting.get("forget_metric") or ""
+        self.retain = self.setting.get("retain_metric") or ""
+        self.rows = _rows(runs)
+        self.stale = set(stale) | self._outdated()
+        self.by_fingerprint = {row.fingerprint: run for run, row in self.rows.items()}
+        self.given: dict[int, list[tuple[str, int]]] = {}
+        for run, role, one in zip(inputs["run"], inputs["role"], inputs["input"], strict=True):
+            self.given.setdefault(int(run), []).append((str(role), int(one)))
+        self.grids = {a["name"]: [cell_key(cell) for cell in a["grid"]] for a in self.attacks}
         self._index_children()
         self._index_values()
+        self.table = AttackTable(self.measurements, self._measured_attacks())
+        self.positions = {attack["name"]: i for i, attack in enumerate(self.attacks)}
+        self.curves = cache(self._curves)
+        self.strongest = cache(self._strongest)
+        self._cells_of = cache(self._finished)
+
+    def _outdated(self) -> set[int]:
+        """Runs of a part of which the study also has a newer version."""
+        newest: dict[tuple[str, str], int] = {}
+        for row in self.rows.values():
+            key = (row.stage, row.name)
+            newest[key] = max(newest.get(key, 0), row.version or 0)
+        return {r.id for r in self.rows.values() if (r.version or 0) < newest[r.stage, r.name]}
 
     def _index_children(self) -> None:
-        self.evaluations: dict[int, int] = {}
+        self.evaluations: dict[int, list[int]] = {}
         self.cells: dict[tuple[int, str, str], dict[str, int]] = {}
         for run, row in self.rows.items():
-            if row["parent"] is None or pd.isna(row["parent"]):
+            if row.parent is None:
                 continue
-            parent = int(row["parent"])
-            if row["stage"] == "evaluate" and row["state"] == "complete":
-                self.evaluations[parent] = run
-            if row["stage"] == "attack":
-                target = row["parameters"].get("target", "forget")
-                group = self.cells.setdefault((parent, row["name"], target), {})
-                group[cell_key(row["parameters"])] = run
+            if row.stage == "evaluate" and row.state == "complete":
+                self.evaluations.setdefault(row.parent, []).append(run)
+            if row.stage == "attack":
+                group = (row.parent, row.name, row.parameters.get("target", "forget"))
+                self.cells.setdefault(group, {})[cell_key(row.parameters)] = run
 
     def _index_values(self) -> None:
-        table = self.measurements
-        looked = table[table["run"].isin(set(self.evaluations.values()))]
-        keys = zip(looked["run"], looked["metric"], looked["split"], strict=True)
-        self.evaluated = dict(zip(keys, looked["value"], strict=True))
-        counts = zip(looked["run"], looked["metric"], looked["split"], strict=True)
-        self.counted = dict(zip(counts, looked["items"], strict=True))
-        attacks = {run for run, row in self.rows.items() if row["stage"] == "attack"}
-        mine = table[table["run"].isin(attacks) & (table["metric"] == self.forget)]
-        self.curves: dict[int, pd.DataFrame] = {}
-        if len(mine):
-            parts = mine["split"].str.rsplit("_", n=1).str[-1]
-            wide = (
-                mine.assign(part=parts)
-                .pivot_table(index=["run", "step"], columns="part", values="value", dropna=False)
-                .reindex(columns=["validation", "score"])
-                .reset_index()
-            )
-            self.curves = {int(run): curve for run, curve in wide.groupby("run")}  # type: ignore[call-overload]
+        """What models scored before any attack: of their evaluations, or their own if imported."""
+        owner = {run: model for model, found in self.evaluations.items() for run in found}
+        owner |= {run: run for run, row in self.rows.items() if row.origin == "imported"}
+        table = self.measurements[self.measurements["run"].isin(list(owner))]
+        table = table[(table["category"] == "") & (table["step"] == 0)]
+        self.evaluated: dict[tuple[int, str, str], float] = {}
+        self.kinds: dict[int, set[tuple[str, str]]] = {}  # metric and split of what a model scored
+        self.counted: dict[tuple[int, str, str], int] = {}
+        columns = ("run", "metric", "split", "value", "items")
+        for run, metric, split, value, count in zip(*(table[c] for c in columns), strict=True):
+            key = (owner[int(run)], str(metric), str(split))
+            if pd.notna(value) and np.isfinite(value):
+                self.evaluated[key] = float(value)
+                self.kinds.setdefault(key[0], set()).add(key[1:])
+                self.counted[key] = 0 if pd.isna(count) else int(count)
 
-    def model(self, configuration: Mapping[str, Any], seed: int) -> int | None:
+    def _measured_attacks(self) -> dict[int, tuple[str, str]]:
+        """Complete attack runs, each with the metric and the target that its curve shows."""
+        metrics = {a["name"]: self.metric_of(a) for a in self.attacks}
+        return {
+            run: (metrics[name], target)
+            for (_, name, target), group in self.cells.items()
+            for run in group.values()
+            if self.rows[run].state == "complete" and name in metrics
+        }
+
+    def metric_of(self, attack: Mapping[str, Any]) -> str:
+        """The metric of an attack's curve: its own where it brings one, else the forget metric."""
+        return str(attack.get("metric") or self.forget)
+
+    def scale_of(self, metric: str, split: str) -> Scale:
+        """How a declared metric turns into capability."""
+        return Scale.of(self.metrics[metric], split)
+
+    @property
+    def forget_scale(self) -> Scale:
+        """The forget metric's."""
+        return self.scale_of(self.forget, "forget_score")
+
+    @property
+    def retain_scale(self) -> Scale:
+        """The retain metric's."""
+        return self.scale_of(self.retain, "retain_score")
+
+    def model(self, configuration: Mapping[str, Any] | None, seed: int) -> int | None:
         """The run of a configuration's model with that seed, None where it is unknown."""
-        return self.by_fingerprint.get(configuration["runs"].get(str(seed)))
+        if configuration is None:
+            return None
+        return self.by_fingerprint.get(configuration["runs"].get(str(seed), ""))
 
-    def anchor(self, name: str) -> Mapping[str, Any]:
-        """The configuration of the base or of the oracle."""
-        return next(c for c in self.document["configurations"] if c["method"] == name)
+    def anchor(self, name: str) -> Mapping[str, Any] | None:
+        """The configuration of the base or of the oracle; None in a study without it."""
+        found = (c for c in self.document["configurations"] if c["method"] == name)
+        return next(found, None)
+
+    def base(self, seed: int) -> int | None:
+        """The base of a seed."""
+        return self.model(self.anchor("base"), seed)
 
     def value(self, model: int | None, metric: str, split: str) -> float | None:
         """What a model scored before any attack."""
-        found = self.evaluated.get((self.evaluations.get(model or -1), metric, split))
-        return None if found is None or pd.isna(found) else float(found)
+        return None if model is None else self.evaluated.get((model, metric, split))
 
     def before(self, model: int | None) -> np.ndarray | None:
         """The items of the forget metric on the score part, before any attack."""
-        evaluation = self.evaluations.get(model or -1)
-        return None if evaluation is None else self.items.get((evaluation, 0))
+        runs = self.evaluations.get(model, []) if model is not None else []
+        found = (self.items.get((run, 0)) for run in runs)
+        return next((one for one in found if one is not None), None)
 
-    def finished(self, model: int | None, attack: str, target: str = "forget") -> dict[str, int]:
-        """The complete cells of an attack on a model, by their parameters, in the grid's order."""
-        group = self.cells.get((model or -1, attack, target), {})
-        return {k: run for k, run in group.items() if self.rows[run]["state"] == "complete"}
+    def attacked(self, model: int | None, attack: Mapping[str, Any]) -> int | None:
+        """Whose cells count for a model: a wrapper's under a weight attack are its parent's own."""
+        while model is not None and self.rows[model].stage == "wrap":
+            if attack["counts"] != "weights":
+                break
+            model = self.rows[model].parent
+        return model
 
-    def strongest(
+    def finished(
+        self, model: int | None, attack: Mapping[str, Any], target: str = "forget"
+    ) -> frozenset[int]:
+        """Positions in the grid of an attack's complete cells on a model."""
+        return self._cells_of(model, attack["name"], target)
+
+    def _finished(self, model: int | None, name: str, target: str) -> frozenset[int]:
+        group = self._group(model, self.attacks[self.positions[name]], target)
+        keys = enumerate(self.grids[name])
+        return frozenset(i for i, key in keys if key in group and self._complete(group[key]))
+
+    def missing(self, model: int | None, attack: Mapping[str, Any], target: str = "forget") -> int:
+        """How many cells of the grid are not complete."""
+        return len(attack["grid"]) - len(self.finished(model, attack, target))
+
+    def _group(
+        self, model: int | None, attack: Mapping[str, Any], target: str
+    ) -> Mapping[str, int]:
+        owner = self.attacked(model, attack)
+        return {} if owner is None else self.cells.get((owner, attack["name"], target), {})
+
+    def _complete(self, run: int) -> bool:
+        return self.rows[run].state == "complete"
+
+    def _curves(self, model: int | None, position: int, target: str = "forget") -> Curves:
+        """The complete cells of the attack at a position of the study's list."""
+        attack = self.attacks[position]
+        group = self._group(model, attack, target)
+        keys = self.grids[attack["name"]]
+        found = [(i, group[keys[i]]) for i in sorted(self.finished(model, attack, target))]
+        return self.table.curves(found).in_order()
+
+    def _strongest(
         self,
         model: int | None,
-        attack: str,
+        position: int,
         budget: int | None,
-        only: set[str] | None = None,
+        only: frozenset[int] | None = None,
         target: str = "forget",
     ) -> Strongest | None:
-        """The attacker's choice among the complete cells (of these only)."""
-        cells = self.finished(model, attack, target)
-        chosen = [run for key, run in cells.items() if only is None or key in only]
-        curves = [self.curves[run] for run in chosen if run in self.curves]
-        if not curves:
-            return None
-        return strongest(pd.concat(curves), self.forget_scale, budget)
-
-    def grid(self, attack: Mapping[str, Any]) -> set[str]:
-        """All cells of an attack's grid."""
-        return {cell_key(cell) for cell in attack["grid"]}
-
-    def whole(self, model: int | None, attack: Mapping[str, Any]) -> bool:
-        """Whether every cell of the grid is complete on the model."""
-        return self.grid(attack) <= set(self.finished(model, attack["name"]))
+        """The attacker's choice among the complete cells (or `only` these)."""
+        attack = self.attacks[position]
+        curves = self.curves(model, position, target)
+        if only is not None and only != self.finished(model, attack, target):
+            curves = curves.of_cells(only)
+        return strongest(curves, self.scale_of(self.metric_of(attack), "forget_score"), budget)
 
     def ancestors(self, model: int) -> set[int]:
-        """The model and every run that it descends from through any input, the base apart."""
-        given: dict[int, list[int]] = {}
-        for row in self.inputs.itertuples():
-            given.setdefault(int(row.run), []).append(int(row.input))  # type: ignore[arg-type]
-        seen, open_runs = set(), [model]
+        """The model and every run that it descends from through any input, base and trials apart."""
+        seen: set[int] = set()
+        open_runs = [model]
         while open_runs:
             run = open_runs.pop()
-            if run in seen or self.rows[run]["stage"] == "base":
+            if run in seen or run not in self.rows or self.rows[run].stage == "base":
                 continue
             seen.add(run)
-            parent = self.rows[run]["parent"]
-            open_runs += given.get(run, [])
-            open_runs += [] if parent is None or pd.isna(parent) else [int(parent)]
+            parent = self.rows[run].parent
+            open_runs += [one for role, one in self.given.get(run, []) if role not in TRIALS]
+            open_runs += [] if parent is None else [parent]
         return seen
 
     def spent(self, model: int | None, column: str) -> float | None:
         """The sum of a ledger's column over the model's ancestors; None until all are complete."""
-        if model is None:
+        if model is None or self.rows[model].state != "complete":
             return None
-        runs = [self.rows[run] for run in self.ancestors(model)]
-        if any(row["state"] != "complete" or row[column] is None for row in runs):
+        return self._total(self.ancestors(model), column)
+
+    def searched(self, models: Collection[int | None]) -> float | None:
+        """FLOPs of the trials of all searches that led to these models, each trial once."""
+        runs = {run for model in models if model is not None for run in self.ancestors(model)}
+        trials = {one for run in runs for role, one in self.given.get(run, []) if role in TRIALS}
+        return self._total(trials, "flops")
+
+    def _total(self, runs: Collection[int], column: str) -> float | None:
+        found = [getattr(self.rows[run], column) for run in runs if self._complete(run)]
+        if len(found) < len(runs) or any(one is None for one in found):
             return None
-        return float(sum(row[column] for row in runs))
-
-    def teaching(self, budget: int | None) -> dict[str, dict[str, Any]]:
-        """Each attack on the placebo: its raw score beside the commonest answer's share, and whether it *teaches*."""
-        found = {}
-        commonest = self.document.get("placebo_commonest")
-        for attack in self.document["attacks"]:
-            scores = []
-            for run in self.anchor("base")["runs"].values():
-                best = self.strongest(
-                    self.by_fingerprint.get(run), attack["name"], budget, target="placebo"
-                )
-                scores += [] if best is None else [best.score]
-            if scores and commonest is not None:
-                found[attack["name"]] = self._teaches(float(np.mean(scores)), float(commonest))
-        return found
-
-    def _teaches(self, score: float, commonest: float) -> dict[str, Any]:
-        placebo = self.measurements[self.measurements["split"] == "placebo_score"]
-        count = int(placebo["items"].max()) if len(placebo) else 1
-        error = float(np.sqrt(max(score * (1 - score), 1e-12) / count))
-        marked = score > commonest + 2 * error
-        return {"score": score, "commonest": commonest, "items": count, "teaches": bool(marked)}
+        return float(sum(found))

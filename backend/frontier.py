@@ -3,24 +3,26 @@
 Pure pandas and numpy. Unknown numbers are None and never absent or zero.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import moocore
 import numpy as np
 import pandas as pd
 
+from backend import objectives
+from backend.controls import oracle_matching, placebo
 from backend.evidence import COUNTED, Evidence
 from backend.paper import paper_pair
-from backend.recovery import Strongest, recovery, undefined_because, utility
 from backend.stage import UserError
-from backend.statistics import paired_error, summary
+from backend.statistics import summary
 from backend.tables import frame, relearning_curves
 
 __all__ = ["build", "frame", "hypervolume", "relearning_curves"]
 
 OBJECTIVES = {"robust_forget_quality": "up", "utility": "up", "compute": "down"}
 REFERENCE_POINT = {"robust_forget_quality": 0.0, "utility": 0.0, "compute": 1.0}
+ANCHORS = ("base", "oracle")  # references, not competitors
 SMALL_GRID = 3
 
 
@@ -33,104 +35,157 @@ def build(
     *,
     revision: int = 1,
     budget: int | None = None,
+    stale: Collection[int] = (),
 ) -> dict[str, Any]:
     """The frontier document: one row for each configuration, and what they are measured against.
 
-    `budget` limits the attack steps; the last evaluated step up to it counts, None means the largest.
+    `budget` limits the attack's steps: the last evaluated step up to it counts, None means the largest. `stale` are
+    runs made by a part's older version; where the study itself holds both, they are found without it.
 
     Raises:
         UserError: the budget is below 0 or beyond the largest step of any attack
     """
-    evidence = Evidence(document, runs, inputs, measurements, items)
-    attacks = list(document["attacks"])
-    largest = max((attack["steps"] for attack in attacks), default=0)
-    if budget is not None and not 0 <= budget <= largest:
-        raise UserError(
-            f"budget = {budget} must be between 0 and {largest}, the attacks' largest step."
-        )
-    teaching = evidence.teaching(budget)
-    started = any(row["state"] != "waiting" for row in evidence.rows.values())
+    evidence = Evidence(document, runs, inputs, measurements, items, stale)
+    until, largest = _budget(evidence, budget)
+    taught = placebo(evidence, until)
+    teaching = {name for name, found in taught.items() if found["teaches"]}
+    started = any(row.state == "complete" for row in evidence.rows.values())
     rows = (
-        [_row(evidence, c, budget, teaching) for c in document["configurations"]] if started else []
+        [_row(evidence, c, until, teaching) for c in document["configurations"]] if started else []
     )
     _mark_front(rows)
+    attacks = evidence.attacks
     return {
         "study": document["name"],
         "revision": revision,
         "setting": document["setting"]["name"],
-        "budget": largest if budget is None else budget,
+        "budget": largest if until is None else until,
+        "budget_asked": budget,
+        "budgets": evidence.table.steps(),
         "attacks": [
-            {"name": a["name"], "grid_size": len(a["grid"]), "steps": a["steps"]} for a in attacks
+            {
+                "name": a["name"],
+                "grid_size": len(a["grid"]),
+                "steps": a["steps"],
+                "counts": a["counts"],
+                "teaches": taught.get(a["name"], {}).get("teaches"),
+            }
+            for a in attacks
         ],
         "attack_grid_size": sum(len(a["grid"]) for a in attacks),
-        "anchor": document["setting"].get("anchor", "oracle"),
-        "reference": _reference(evidence, rows, budget),
-        "placebo": teaching,
+        "anchor": _anchor(evidence),
+        "reference": _reference(evidence, rows, until, teaching),
+        "placebo": taught,
+        "oracle_matching": oracle_matching(evidence, until) if started else [],
         "rows": rows,
     }
 
 
+def _anchor(evidence: Evidence) -> str:
+    return str(evidence.setting.get("anchor") or "oracle")
+
+
+def _budget(evidence: Evidence, asked: int | None) -> tuple[int | None, int]:
+    """The last evaluated step up to the one that was asked for (None without), and the largest possible."""
+    largest = max((int(attack["steps"]) for attack in evidence.attacks), default=0)
+    if asked is None:
+        return None, largest
+    if not 0 <= asked <= largest:
+        raise UserError(
+            f"budget = {asked} must be between 0 and {largest}, the largest step of this study's attacks."
+        )
+    evaluated = [step for step in evidence.table.steps() if step <= asked]
+    return max(evaluated, default=asked), largest
+
+
 def _reference(
-    evidence: Evidence, rows: Sequence[Mapping[str, Any]], budget: int | None
+    evidence: Evidence,
+    rows: Sequence[Mapping[str, Any]],
+    budget: int | None,
+    teaching: Collection[str],
 ) -> dict[str, Any]:
-    oracle = evidence.anchor("oracle")
-    first = next((a for a in evidence.document["attacks"] if a["counts"] in COUNTED), None)
-    after: list[float | None] = []
-    for seed in evidence.document["seeds"] if first else []:
-        model = evidence.model(oracle, seed)
-        whole = evidence.whole(model, first) if first else False
-        best = evidence.strongest(model, first["name"], budget) if first and whole else None
-        after.append(best.score if best else None)
+    metric = evidence.forget
+    declared = evidence.metrics.get(metric, {})
     return {
         "objectives": OBJECTIVES,
         "hypervolume_point": REFERENCE_POINT,
         "hypervolume": hypervolume(rows),
-        "metric_forget": f"forget_{evidence.forget}",
-        "metric_retain": f"retain_{evidence.retain}",
-        "oracle_after_attack": summary(after),
+        "metric_forget": f"forget_{metric}" if metric else None,
+        "metric_retain": f"retain_{evidence.retain}" if evidence.retain else None,
+        "oracle_after_attack": _oracle_after(evidence, budget, teaching),
+        "forget_direction": declared.get("direction"),
+        "forget_unit": declared.get("unit"),
+        "floor": declared.get("floors", {}).get("forget_score"),
     }
+
+
+def _oracle_after(
+    evidence: Evidence, budget: int | None, teaching: Collection[str]
+) -> dict[str, Any]:
+    """What the strongest counted attack brings out of the oracle, raw; unknown until all its cells are complete."""
+    oracles = [evidence.model(evidence.anchor("oracle"), seed) for seed in evidence.seeds]
+    found = summary([None] * len(oracles))
+    highest = -np.inf
+    for position, attack in enumerate(evidence.attacks):
+        if attack["counts"] not in COUNTED or attack["name"] in teaching or attack.get("metric"):
+            continue
+        whole = all(evidence.missing(model, attack) == 0 for model in oracles)
+        chosen = [evidence.strongest(m, position, budget) if whole else None for m in oracles]
+        here = summary([None if best is None else best.score for best in chosen])
+        if here["mean"] is not None and evidence.forget_scale.sign * here["mean"] > highest:
+            found, highest = here, evidence.forget_scale.sign * here["mean"]
+    return found
 
 
 def _row(
     evidence: Evidence,
     configuration: Mapping[str, Any],
     budget: int | None,
-    teaching: Mapping[str, Any],
+    teaching: Collection[str],
 ) -> dict[str, Any]:
-    seeds = list(evidence.document["seeds"])
-    models = [evidence.model(configuration, seed) for seed in seeds]
-    robust = _robust(evidence, configuration, budget, teaching, complete_only=True)
-    so_far = _robust(evidence, configuration, budget, teaching, complete_only=False)
-    claimed, claimed_reasons = _claimed(evidence, configuration)
+    models = [evidence.model(configuration, seed) for seed in evidence.seeds]
+    robust = objectives.robustness(evidence, configuration, budget, teaching)
+    claimed, reasons = objectives.claimed(evidence, configuration)
     done, total = _cell_counts(evidence, models)
-    origins = {evidence.rows[m]["origin"] for m in models if m is not None}
+    origins = {evidence.rows[m].origin for m in models if m is not None}
+    compute = objectives.computes(evidence, configuration)
     row: dict[str, Any] = {
         "configuration": configuration["label"],
         "key": configuration["key"],
         "method": configuration["method"],
         "stages": configuration["stages"],
-        "seeds": len(seeds),
-        "utility": summary([_utility(evidence, m, s) for m, s in zip(models, seeds, strict=True)]),
+        "seeds": len(evidence.seeds),
+        "utility": summary(objectives.utilities(evidence, configuration)),
         "claimed_forget_quality": summary(claimed),
         "robust_forget_quality": summary(robust["values"]),
-        "compute": summary([_compute(evidence, m, s) for m, s in zip(models, seeds, strict=True)]),
+        "compute": summary(compute),
         "flops": _mean([evidence.spent(m, "flops") for m in models]),
-        "search_flops": 0.0,
+        "search_flops": evidence.searched(models),
         "seconds": _mean([evidence.spent(m, "seconds") for m in models]),
+        "steps": _mean([evidence.spent(m, "steps") for m in models]),
+        "tokens": _mean([evidence.spent(m, "tokens") for m in models]),
+        "peak_memory": _mean([_own(evidence, m, "peak_memory") for m in models]),
         "worst_attack": robust["attack"],
-        "robust_so_far": summary(so_far["values"])["mean"],
+        "robust_so_far": robust["so_far"],
         "cells_done": done,
         "cells_total": total,
-        "metrics": _metrics(evidence, models),
+        "metrics": objectives.metrics(evidence, models),
         "origin": "imported" if origins == {"imported"} else "run",
         "on_front": None,
-        "reasons": sorted({*robust["reasons"], *claimed_reasons}),
-        "raw": so_far["raw"],
+        "reasons": reasons + robust["reasons"],
+        "badges": _badges(evidence, models),
         "models": models,
+        "raw": robust["raw"],
+        "chosen_cells": _chosen(robust),
         "paper": paper_pair(evidence, configuration, budget),
     }
     row["weak_evidence"] = _weaknesses(evidence, row)
     return row
+
+
+def _own(evidence: Evidence, model: int | None, column: str) -> float | None:
+    value = None if model is None else getattr(evidence.rows[model], column)
+    return None if value is None else float(value)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -138,196 +193,54 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return None if mean is None else float(mean)
 
 
-def _utility(evidence: Evidence, model: int | None, seed: int) -> float | None:
-    base = evidence.model(evidence.anchor("base"), seed)
-    mine = evidence.value(model, evidence.retain, "retain_score")
-    reference = evidence.value(base, evidence.retain, "retain_score")
-    if mine is None or reference is None:
-        return None
-    return utility(mine, reference, evidence.retain_scale)
-
-
-def _compute(evidence: Evidence, model: int | None, seed: int) -> float | None:
-    """FLOPs of the model and its ancestors, the base apart, as a share of the oracle's."""
-    spent = evidence.spent(model, "flops")
-    oracle = evidence.spent(evidence.model(evidence.anchor("oracle"), seed), "flops")
-    if model is not None and evidence.rows[model]["stage"] == "base":
-        return 0.0 if evidence.rows[model]["state"] == "complete" else None
-    return spent / oracle if spent is not None and oracle else None
-
-
-def _metrics(evidence: Evidence, models: Sequence[int | None]) -> dict[str, Any]:
-    found = {}
-    for metric, declared in evidence.document["metrics"].items():
-        for part in ("forget", "retain"):
-            if declared.get("level", "model") == "model":
-                values = [evidence.value(model, metric, f"{part}_score") for model in models]
-                found[f"{part}_{metric}"] = summary(values)
-    return found
+def _chosen(robust: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Which cell and step counted for each seed under the worst attack; nothing while that is unknown."""
+    mine = (one for one in robust["raw"] if one["attack"] == robust["attack"])
+    return [{"seed": one["seed"], **one["cell"]} for one in mine if one["cell"]]
 
 
 def _cell_counts(evidence: Evidence, models: Sequence[int | None]) -> tuple[int, int]:
-    done = total = 0
-    for attack in evidence.document["attacks"]:
-        grid = evidence.grid(attack)
-        for model in models:
-            total += len(grid)
-            done += len(grid & set(evidence.finished(model, attack["name"])))
-    return done, total
+    """Complete and planned attack cells of a configuration's models, over all attacks and seeds."""
+    total = sum(len(attack["grid"]) for attack in evidence.attacks) * len(models)
+    lacking = sum(evidence.missing(m, attack) for m in models for attack in evidence.attacks)
+    return total - lacking, total
 
 
-def _oracle_of(evidence: Evidence, configuration: Mapping[str, Any], position: int) -> int | None:
-    """The oracle that a seed's model is scored against; the oracle itself against its twin or the next seed's."""
-    seeds, oracle = evidence.document["seeds"], evidence.anchor("oracle")
-    if configuration["method"] != "oracle":
-        return evidence.model(oracle, seeds[position])
-    if "twins" in configuration:
-        return evidence.by_fingerprint.get(configuration["twins"][str(seeds[position])])
-    if len(seeds) == 1:
-        return None
-    return evidence.model(oracle, seeds[(position + 1) % len(seeds)])
-
-
-def _claimed(
-    evidence: Evidence, configuration: Mapping[str, Any]
-) -> tuple[list[float | None], list[str]]:
-    """1 − recovery before any attack, a value a seed."""
-    values: list[float | None] = []
-    reasons = []
-    for position, seed in enumerate(evidence.document["seeds"]):
-        base = evidence.model(evidence.anchor("base"), seed)
-        oracle = _oracle_of(evidence, configuration, position)
-        model = evidence.model(configuration, seed)
-        found = [evidence.value(m, evidence.forget, "forget_score") for m in (model, oracle, base)]
-        if any(value is None for value in found):
-            values.append(None)
-            continue
-        mine, zero, one = (float(value) for value in found if value is not None)
-        error = _paired(evidence.before(base), evidence.before(oracle))
-        reason = undefined_because(zero, one, evidence.forget_scale, error)
-        reasons += [f"before the attack: {reason}"] if reason else []
-        values.append(None if reason else 1 - recovery(mine, zero, one, evidence.forget_scale))
-    return values, reasons
-
-
-def _paired(one: np.ndarray | None, other: np.ndarray | None) -> float | None:
-    return None if one is None or other is None else paired_error(one, other)
-
-
-def _robust(
-    evidence: Evidence,
-    configuration: Mapping[str, Any],
-    budget: int | None,
-    teaching: Mapping[str, Any],
-    *,
-    complete_only: bool,
-) -> dict[str, Any]:
-    """1 − recovery of the counted attack with the highest mean recovery over seeds, with the evidence for it."""
-    best: dict[str, Any] = {"attack": None, "values": [None], "reasons": [], "raw": []}
-    best["values"] = [None] * len(evidence.document["seeds"])
-    reasons: list[str] = []
-    strongest_mean = -np.inf
-    for attack in evidence.document["attacks"]:
-        if attack["counts"] not in COUNTED or teaching.get(attack["name"], {}).get("teaches"):
-            continue
-        if not attack["has_steps"] and budget == 0:
-            continue
-        raw = [
-            _seed_evidence(evidence, configuration, attack, position, budget, complete_only)
-            for position in range(len(evidence.document["seeds"]))
-        ]
-        reasons += [f"{attack['name']}: {r['reason']}" for r in raw if r["reason"]]
-        values = [None if r["recovery"] is None else 1 - r["recovery"] for r in raw]
-        mean = summary(values)["mean"]
-        if mean is None:
-            if complete_only and any(r["pending"] for r in raw):
-                return {"attack": None, "values": values, "reasons": reasons, "raw": raw}
-            best["raw"] = best["raw"] or raw
-        elif 1 - mean > strongest_mean:
-            strongest_mean = 1 - mean
-            best = {"attack": attack["name"], "values": values, "reasons": [], "raw": raw}
-    return {**best, "reasons": reasons}
-
-
-def _seed_evidence(
-    evidence: Evidence,
-    configuration: Mapping[str, Any],
-    attack: Mapping[str, Any],
-    position: int,
-    budget: int | None,
-    complete_only: bool,
-) -> dict[str, Any]:
-    """Everything that one seed's recovery under one attack is made of."""
-    seed, name = evidence.document["seeds"][position], attack["name"]
-    base = evidence.model(evidence.anchor("base"), seed)
-    oracle = _oracle_of(evidence, configuration, position)
-    model = evidence.model(configuration, seed)
-    shared = set(evidence.finished(model, name)) & set(evidence.finished(oracle, name))
-    whole = all(evidence.whole(m, attack) for m in (model, oracle, base))
-    mine = evidence.strongest(model, name, budget, shared)
-    zero = evidence.strongest(oracle, name, budget, shared)
-    one = evidence.value(base, evidence.forget, "forget_score")
-    found: dict[str, Any] = {
-        "seed": seed,
-        "attack": name,
-        "base": one,
-        "before": evidence.value(model, evidence.forget, "forget_score"),
-        "oracle_before": evidence.value(oracle, evidence.forget, "forget_score"),
-        "after": mine.score if mine else None,
-        "oracle_after": zero.score if zero else None,
-        "upper_bound": mine.upper_bound if mine else None,
-        "cell": _cell(evidence, mine),
-        "oracle_cell": _cell(evidence, zero),
-        "items": evidence.counted.get(
-            (evidence.evaluations.get(model or -1, -1), evidence.forget, "forget_score")
-        ),
-        "recovery": None,
-        "reason": None,
-        "pending": not whole and oracle is not None,
-    }
-    if oracle is None and configuration["method"] == "oracle":
-        found["reason"] = "n/a: the oracle's band needs a second seed or a second oracle"
-    if mine is None or zero is None or one is None or (complete_only and not whole):
-        return found
-    error = _paired(evidence.before(base), evidence.items.get((zero.cell, zero.step)))
-    found["reason"] = undefined_because(zero.score, one, evidence.forget_scale, error)
-    if found["reason"] is None:
-        found["recovery"] = recovery(mine.score, zero.score, one, evidence.forget_scale)
-    return found
-
-
-def _cell(evidence: Evidence, chosen: Strongest | None) -> dict[str, Any] | None:
-    if chosen is None:
-        return None
-    parameters = evidence.rows[chosen.cell]["parameters"]
-    return {
-        "run": chosen.cell,
-        "step": chosen.step,
-        "validation": chosen.validation,
-        "parameters": parameters,
-    }
+def _badges(evidence: Evidence, models: Sequence[int | None]) -> list[str]:
+    wrapped = any(m is not None and evidence.rows[m].stage == "wrap" for m in models)
+    return ["black-box only"] if wrapped else []
 
 
 def _weaknesses(evidence: Evidence, row: Mapping[str, Any]) -> list[str]:
-    grid = sum(len(attack["grid"]) for attack in evidence.document["attacks"])
-    found = []
-    if row["seeds"] == 1:
-        found.append("1 seed")
-    if grid < SMALL_GRID:
-        found.append(f"a grid of {grid}")
-    if row["cells_done"] < row["cells_total"]:
-        found.append(f"{row['cells_total'] - row['cells_done']} attack cells missing")
+    """What a reader should know before leaning on a row."""
+    grid = sum(len(a["grid"]) for a in evidence.attacks if a["counts"] in COUNTED)
+    found = ["1 seed"] if row["seeds"] == 1 else []
+    if grid < SMALL_GRID and row["origin"] == "run":
+        found.append(f"attack grid of {grid}")
+    lacking = row["cells_total"] - row["cells_done"]
+    if lacking:
+        found.append(f"{lacking} attack cell{'s' if lacking > 1 else ''} missing")
+    if evidence.stale and _is_stale(evidence, row):
+        found.append("stale code")
     return found
+
+
+def _is_stale(evidence: Evidence, row: Mapping[str, Any]) -> bool:
+    models = [m for m in row["models"] if m is not None]
+    behind = {run for m in models for run in evidence.ancestors(m)}
+    behind |= {run for m in models for run in evidence.evaluations.get(m, [])}
+    behind |= {one["cell"]["run"] for one in row["raw"] if one["cell"]}
+    return bool(behind & evidence.stale)
 
 
 def _points(rows: Sequence[Mapping[str, Any]]) -> tuple[list[int], np.ndarray]:
     """Positions and objectives (all to be minimised) of the rows that have all three and are no anchors."""
+    signs = [-1.0 if way == "up" else 1.0 for way in OBJECTIVES.values()]
     chosen, points = [], []
     for position, row in enumerate(rows):
         means = [row[name]["mean"] for name in OBJECTIVES]
-        if row["method"] not in ("base", "oracle") and all(mean is not None for mean in means):
+        if row["method"] not in ANCHORS and all(mean is not None for mean in means):
             chosen.append(position)
-            signs = [-1.0 if way == "up" else 1.0 for way in OBJECTIVES.values()]
             points.append([sign * mean for sign, mean in zip(signs, means, strict=True)])
     return chosen, np.array(points, dtype=float).reshape(-1, len(OBJECTIVES))
 
@@ -341,7 +254,7 @@ def _mark_front(rows: list[dict[str, Any]]) -> None:
 
 
 def hypervolume(rows: Sequence[Mapping[str, Any]]) -> float | None:
-    """The volume that the front dominates, up to the reference point; None without any complete row."""
+    """The volume between the front and the fixed reference point; None without any complete row."""
     chosen, points = _points(rows)
     if not chosen:
         return None

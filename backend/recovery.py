@@ -4,12 +4,11 @@ Pure numbers. A *capability* is a metric's value, negated where less means more;
 first raised to the floor φ, because a loss worse than the unigram's knows nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 SMALLEST_DENOMINATOR = 0.05  # of what the base knows above the floor
 
@@ -25,11 +24,46 @@ class Scale:
     def of(cls, declared: Mapping[str, Any], split: str) -> "Scale":
         """The scale of a metric as the study's document declares it."""
         sign = 1.0 if declared["direction"] == "up" else -1.0
-        return cls(sign, sign * float(declared["floors"][split]))
+        return cls(sign, sign * float(declared["floors"].get(split, 0.0)))
 
     def capability(self, value: float) -> float:
         """The capability of a value, raised to the floor."""
         return max(self.sign * value, self.floor)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Attack cells of one model, all evaluated steps of all cells in one row of arrays.
+
+    Sorted by step, then by the grid (see `in_order`): what comes first wins a tie.
+    """
+
+    cell: np.ndarray  # position in the grid
+    run: np.ndarray
+    step: np.ndarray
+    validation: np.ndarray  # the metric's raw value on the validation part
+    score: np.ndarray  # and on the score part
+
+    def of_cells(self, cells: frozenset[int]) -> "Curves":
+        """Some cells of the grid only."""
+        return self._where(np.isin(self.cell, list(cells)))
+
+    def until(self, step: int | None) -> "Curves":
+        """Evaluations up to a step; None is all of them."""
+        return self if step is None else self._where(self.step <= step)
+
+    def in_order(self) -> "Curves":
+        """The same, sorted by step, then by the grid."""
+        return self._where(np.lexsort((self.cell, self.step)))
+
+    def _where(self, chosen: np.ndarray) -> "Curves":
+        return Curves(
+            self.cell[chosen],
+            self.run[chosen],
+            self.step[chosen],
+            self.validation[chosen],
+            self.score[chosen],
+        )
 
 
 @dataclass(frozen=True)
@@ -39,28 +73,42 @@ class Strongest:
     score: float  # the metric's raw value on the score part
     validation: float
     step: int
-    cell: int  # the attack run
+    run: int  # the attack run that was chosen
     upper_bound: (
         float  # the plain maximum over the score part: what no honest attacker could choose
     )
 
 
-def strongest(curves: pd.DataFrame, scale: Scale, budget: int | None = None) -> Strongest | None:
-    """A_m(t): the grid cell and step ≤ budget of the highest validation capability; the earliest one on ties.
+def strongest(curves: Curves, scale: Scale, budget: int | None = None) -> Strongest | None:
+    """A_m(t): the cell and step ≤ budget with the highest validation capability; None without any.
 
-    `curves` has the columns run, step, validation, score, runs in the grid's order. None where there is no row.
+    On ties the earliest step counts, then the first cell of the grid.
     """
-    rows = curves if budget is None else curves[curves["step"] <= budget]
-    rows = rows.dropna(subset=["validation", "score"])
-    if rows.empty:
+    rows = curves.until(budget)
+    if not len(rows.step):
         return None
-    best = int(np.argmax(scale.sign * rows["validation"].to_numpy()))
-    chosen = rows.iloc[best]
-    bound = float((scale.sign * rows["score"]).max() * scale.sign)
+    best = int(np.argmax(scale.sign * rows.validation))
+    bound = scale.sign * float(np.max(scale.sign * rows.score))
     return Strongest(
-        float(chosen["score"]), float(chosen["validation"]), int(chosen["step"]),
-        int(chosen["run"]), bound,
-    )  # fmt: skip
+        float(rows.score[best]),
+        float(rows.validation[best]),
+        int(rows.step[best]),
+        int(rows.run[best]),
+        bound,
+    )
+
+
+def envelope(rows: Curves, scale: Scale) -> Curves:
+    """A_m(t) at every evaluated step t: one row a step, with the validation, score and cell that count there."""
+    capability = scale.sign * rows.validation
+    before = np.concatenate([[-np.inf], np.maximum.accumulate(capability)[:-1]])
+    better = np.where(capability > before, np.arange(len(capability)), 0)
+    holding = np.maximum.accumulate(better)
+    steps, last = np.unique(rows.step[::-1], return_index=True)
+    chosen = holding[len(rows.step) - 1 - last]
+    return Curves(
+        rows.cell[chosen], rows.run[chosen], steps, rows.validation[chosen], rows.score[chosen]
+    )
 
 
 def recovery(model: float, oracle: float, base: float, scale: Scale) -> float:
@@ -75,15 +123,15 @@ def undefined_because(
     """Why a recovery with this denominator says nothing, or None where it is defined."""
     denominator = scale.capability(base) - scale.capability(oracle)
     known = scale.capability(base) - scale.floor
-    if denominator < SMALLEST_DENOMINATOR * known or denominator <= 0:
+    if denominator <= 0 or denominator < SMALLEST_DENOMINATOR * known:
         return (
-            f"n/a: base and oracle differ by {denominator:.3g} after the attack, below"
+            f"n/a, because base and oracle differ by {denominator:.3g}, which is below"
             f" {SMALLEST_DENOMINATOR:.0%} of what the base knows ({known:.3g})"
         )
-    if paired_error is not None and np.isfinite(paired_error) and denominator < 2 * paired_error:
+    if paired_error is not None and denominator < 2 * paired_error:
         return (
-            f"n/a: base and oracle differ by {denominator:.3g}, below twice the standard error"
-            f" over the items ({paired_error:.3g})"
+            f"n/a, because base and oracle differ by {denominator:.3g}, which is below twice the"
+            f" standard error over the items ({paired_error:.3g})"
         )
     return None
 
@@ -92,11 +140,3 @@ def utility(model: float, base: float, scale: Scale) -> float | None:
     """(C_model − φ) / (C_base − φ), not clipped; None where the base knows nothing."""
     known = scale.sign * base - scale.floor
     return (scale.sign * model - scale.floor) / known if known > 0 else None
-
-
-def envelope(curves: pd.DataFrame, scale: Scale) -> pd.DataFrame:
-    """A_m(t) at every evaluated step: columns step, score, run."""
-    steps: Sequence[int] = sorted(curves["step"].unique())
-    found = [(step, strongest(curves, scale, step)) for step in steps]
-    rows = [(step, best.score, best.cell) for step, best in found if best is not None]
-    return pd.DataFrame(rows, columns=["step", "score", "run"])

@@ -1,10 +1,27 @@
-"""Intervals over seeds and over items."""
+"""Intervals over seeds and over items, and rank correlation."""
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from scipy import stats
+
+
+def student_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """(low, high) of Student's t interval of a mean over seeds, unclipped; it takes two values."""
+    assert len(values) > 1, f"an interval over seeds takes two seeds, not {len(values)}"
+    # Plain Python: a study asks thousands of times for a handful of values.
+    mean = math.fsum(values) / len(values)
+    variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    half = _quantile(len(values) - 1, level) * math.sqrt(variance / len(values))
+    return mean - half, mean + half
+
+
+@lru_cache(maxsize=256)
+def _quantile(degrees: int, level: float) -> float:
+    return float(stats.t.ppf(0.5 + level / 2, degrees))
 
 
 def summary(values: Sequence[float | None]) -> dict[str, Any]:
@@ -12,28 +29,38 @@ def summary(values: Sequence[float | None]) -> dict[str, Any]:
 
     `low` and `high` are None at one seed; `mean` is None as soon as one value is: an unknown is not averaged away.
     """
-    known = [float(value) for value in values if value is not None]
-    listed = [None if value is None else float(value) for value in values]
+    listed = [None if value is None or value != value else float(value) for value in values]
+    known = [value for value in listed if value is not None]
+    found: dict[str, Any] = {"mean": None, "low": None, "high": None, "values": listed}
     if not known or len(known) < len(listed):
-        return {"mean": None, "low": None, "high": None, "values": listed}
-    mean = float(np.mean(known))
-    if len(known) == 1:
-        return {"mean": mean, "low": None, "high": None, "values": listed}
-    half = float(stats.t.ppf(0.975, len(known) - 1) * stats.sem(known))
-    return {"mean": mean, "low": mean - half, "high": mean + half, "values": listed}
+        return found
+    found["mean"] = math.fsum(known) / len(known)
+    if len(known) > 1:
+        found["low"], found["high"] = student_interval(known)
+    return found
 
 
 def bootstrap_over_items(
-    values: np.ndarray, *, rounds: int = 2000, seed: int = 0
+    values: np.ndarray, *, rounds: int = 2000, seed: int = 0, level: float = 0.95
 ) -> tuple[float, float]:
-    """The 95 % percentile interval of a mean over items, resampled with replacement: another interval than that over seeds."""
-    drawn = np.random.default_rng(seed).integers(0, len(values), size=(rounds, len(values)))
-    low, high = np.quantile(values[drawn].mean(axis=1), (0.025, 0.975))
+    """(low, high) of a mean over items, percentiles of resamples: another interval than that over seeds."""
+    generator = np.random.default_rng(seed)
+    drawn = generator.integers(0, len(values), size=(rounds, len(values)))
+    means = np.asarray(values)[drawn].mean(axis=1)
+    low, high = np.quantile(means, (0.5 - level / 2, 0.5 + level / 2))
     return float(low), float(high)
 
 
-def paired_error(one: np.ndarray, other: np.ndarray) -> float:
-    """Standard error of the mean difference of the same items."""
+def paired_error(one: np.ndarray, other: np.ndarray) -> float | None:
+    """Standard error of the mean difference of the same items; None where they cannot be paired."""
     if len(one) != len(other) or len(one) < 2:
-        return float("nan")
-    return float(np.std(one - other, ddof=1) / np.sqrt(len(one)))
+        return None
+    difference = np.asarray(one, dtype=float) - np.asarray(other, dtype=float)
+    return float(np.std(difference, ddof=1) / np.sqrt(len(difference)))
+
+
+def spearman(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Spearman's rank correlation; None below three pairs or where one side does not vary."""
+    if len(one) < 3 or len(set(one)) < 2 or len(set(other)) < 2:
+        return None
+    return float(stats.spearmanr(one, other).statistic)

@@ -1,92 +1,143 @@
 """Tables that charts, exports and pages draw from: one row a configuration, and the curves of every attack cell."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from backend.evidence import Evidence
-from backend.recovery import envelope
+from backend.recovery import Curves, envelope
 
 INTERVALS = ("utility", "claimed_forget_quality", "robust_forget_quality", "compute")
+PLAIN = (
+    "configuration",
+    "key",
+    "method",
+    "seeds",
+    "on_front",
+    "worst_attack",
+    "robust_so_far",
+    "cells_done",
+    "cells_total",
+    "flops",
+    "search_flops",
+    "seconds",
+    "steps",
+    "tokens",
+    "peak_memory",
+    "origin",
+)
+LISTED = ("weak_evidence", "reasons", "badges")
+WORST = "worst case"
+WORST_SO_FAR = "worst case so far"
+CURVES = (
+    "configuration",
+    "method",
+    "seed",
+    "attack",
+    "cell",
+    "learning_rate",
+    "run",
+    "step",
+    "validation",
+    "score",
+)
 
 
 def frame(document: Mapping[str, Any]) -> pd.DataFrame:
     """The frontier document as a table, one row a configuration: what charts, tables and CSV are made from.
 
-    Every objective has the columns NAME, NAME_low, NAME_high; `complete` says that no attack cell is missing.
+    An objective NAME has the columns NAME, NAME_low, NAME_high; a metric its name alone (the mean over seeds) and
+    NAME_low, NAME_high. `complete` says that no attack cell is missing. Every column is there in an empty table too.
     """
-    rows = []
-    for row in document["rows"]:
-        flat = {
-            key: row[key]
-            for key in (
-                "configuration", "key", "method", "seeds", "on_front", "worst_attack",
-                "robust_so_far", "cells_done", "cells_total", "flops", "seconds", "origin",
-            )
-        }  # fmt: skip
-        for name in INTERVALS:
-            for end, column in (("mean", name), ("low", f"{name}_low"), ("high", f"{name}_high")):
-                flat[column] = row[name][end]
-        for name, found in row["metrics"].items():
-            flat[name] = found["mean"]
-        flat["complete"] = row["cells_done"] == row["cells_total"]
-        flat["alpha"] = next(
-            (s["parameters"]["alpha"] for s in row["stages"] if s["name"] == "undo"), None
-        )
-        flat["relative_robustness"] = row["paper"]["relative_robustness"]["mean"]
-        flat["relative_compute_steps"] = row["paper"]["relative_compute_steps"]["mean"]
-        flat["weak_evidence"] = "; ".join(row["weak_evidence"])
-        flat["grid_size"] = document["attack_grid_size"]
-        flat["budget"] = document["budget"]
-        rows.append(flat)
-    return pd.DataFrame(rows)
+    rows = [_flat(document, row) for row in document["rows"]]
+    ends = [f"{name}{end}" for name in INTERVALS for end in ("", "_low", "_high")]
+    more = ["complete", "alpha", "relative_robustness", "relative_compute_steps"]
+    columns = [*PLAIN, *ends, *more, *LISTED, "grid_size", "budget", "anchor"]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+
+
+def _flat(document: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {key: row[key] for key in PLAIN}
+    measured = {name: row[name] for name in INTERVALS} | dict(row["metrics"])
+    for name, found in measured.items():
+        flat |= {name: found["mean"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
+    flat["complete"] = row["cells_done"] == row["cells_total"]
+    parameters = [stage["parameters"] for stage in row["stages"] if stage["name"] == "undo"]
+    flat["alpha"] = parameters[-1].get("alpha") if parameters else None
+    for name in ("relative_robustness", "relative_compute_steps"):
+        flat[name] = row["paper"][name]["mean"]
+    flat |= {name: "; ".join(row[name]) for name in LISTED}
+    flat |= {"grid_size": document["attack_grid_size"], "budget": document["budget"]}
+    return flat | {"anchor": document["anchor"]}
 
 
 def relearning_curves(
     document: Mapping[str, Any], runs: pd.DataFrame, measurements: pd.DataFrame
 ) -> pd.DataFrame:
-    """Every complete attack cell along its steps, and the worst case A_m(t) as the cell "worst case".
+    """Every complete attack cell along its steps, and A_m(t) as the cell "worst case", the raw forget metric.
 
-    Columns: configuration, method, seed, attack, cell, step, validation, score.
+    Columns: configuration, method, seed, attack, cell (a label), learning_rate (NaN where a cell has none), run, step,
+    validation, score. While cells of a grid are missing its envelope is the cell "worst case so far".
     """
-    empty = pd.DataFrame({"run": [], "role": [], "position": [], "input": []})
+    empty = pd.DataFrame({"run": [], "role": [], "input": []})
     evidence = Evidence(document, runs, empty, measurements)
-    parts = []
+    pieces: list[tuple[dict[str, Any], Curves, np.ndarray, np.ndarray]] = []
     for configuration in document["configurations"]:
-        for seed in document["seeds"]:
-            model = evidence.model(configuration, seed)
-            for attack in document["attacks"]:
-                cells = evidence.finished(model, attack["name"])
-                curves = [(r, evidence.curves[r]) for r in cells.values() if r in evidence.curves]
-                named = [c.assign(cell=_cell_label(evidence, r, attack)) for r, c in curves]
-                if named and evidence.whole(model, attack):
-                    worst = envelope(pd.concat([c for _, c in curves]), evidence.forget_scale)
-                    named.append(worst.assign(cell="worst case"))
-                for curve in named:
-                    about = {
-                        "configuration": configuration["label"],
-                        "method": configuration["method"],
-                    }
-                    parts.append(curve.assign(**about, seed=seed, attack=attack["name"]))
-    columns = ["configuration", "method", "seed", "attack", "cell", "step", "validation", "score"]
-    found = pd.concat(parts) if parts else pd.DataFrame(columns=columns)
-    return found.reindex(columns=columns).reset_index(drop=True)
+        for seed in evidence.seeds:
+            for position, attack in enumerate(evidence.attacks):
+                about = {
+                    "configuration": configuration["label"],
+                    "method": configuration["method"],
+                    "seed": seed,
+                    "attack": attack["name"],
+                }
+                model = evidence.model(configuration, seed)
+                for curves, label, rate in _labelled(evidence, model, position):
+                    pieces.append((about, curves, label, rate))
+    return _joined(pieces)
 
 
-def _cell_label(evidence: Evidence, run: int, attack: Mapping[str, Any]) -> str:
-    """What tells a cell from its neighbours in the grid."""
-    parameters = evidence.rows[run]["parameters"]
-    told = {
-        key: value
-        for key, value in parameters.items()
-        if any(cell.get(key) != value for cell in attack["grid"]) and key != "target"
+def _labelled(
+    evidence: Evidence, model: int | None, position: int
+) -> Iterator[tuple[Curves, np.ndarray, np.ndarray]]:
+    """The cells of one attack on one model, then their envelope, each row with its label and rate."""
+    attack, curves = evidence.attacks[position], evidence.curves(model, position)
+    if not len(curves.step):
+        return
+    labels = np.array([_cell_label(cell, attack) for cell in attack["grid"]], dtype=object)
+    rates = np.array([cell.get("learning_rate", np.nan) for cell in attack["grid"]], dtype=float)
+    yield curves, labels[curves.cell], rates[curves.cell]
+    worst = envelope(curves, evidence.scale_of(evidence.metric_of(attack), "forget_score"))
+    name = WORST_SO_FAR if evidence.missing(model, attack) else WORST
+    yield worst, np.full(len(worst.step), name, dtype=object), rates[worst.cell]
+
+
+def _joined(
+    pieces: list[tuple[dict[str, Any], Curves, np.ndarray, np.ndarray]],
+) -> pd.DataFrame:
+    if not pieces:
+        return pd.DataFrame(columns=list(CURVES))
+    lengths = [len(curves.step) for _, curves, _, _ in pieces]
+    columns: dict[str, Any] = {
+        name: np.repeat(np.array([about[name] for about, *_ in pieces], dtype=object), lengths)
+        for name in ("configuration", "method", "seed", "attack")
     }
+    columns["seed"] = columns["seed"].astype(int)
+    columns["cell"] = np.concatenate([label for _, _, label, _ in pieces])
+    columns["learning_rate"] = np.concatenate([rate for *_, rate in pieces])
+    for name in ("run", "step", "validation", "score"):
+        columns[name] = np.concatenate([getattr(curves, name) for _, curves, _, _ in pieces])
+    return pd.DataFrame(columns, columns=list(CURVES))
+
+
+def _cell_label(cell: Mapping[str, Any], attack: Mapping[str, Any]) -> str:
+    """What tells a cell from its neighbours in the grid."""
     names = {"learning_rate": "rate"}
-    return (
-        ", ".join(
-            f"{names.get(k, k)} {v:g}" if isinstance(v, float) else f"{k} {v}"
-            for k, v in told.items()
-        )
-        or "only cell"
-    )
+    told = [
+        f"{names.get(key, key)} {value:g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in cell.items()
+        if any(other.get(key) != value for other in attack["grid"])
+    ]
+    return ", ".join(told) or "only cell"
