@@ -13,6 +13,7 @@ from backend.frontier import frame as frame_of  # noqa: E402
 from db import reads as database  # noqa: E402
 from pages.components import reads  # noqa: E402
 from pages.components.downloads import downloads  # noqa: E402
+from pages.components.shown import number  # noqa: E402
 from pages.components.why import why  # noqa: E402
 
 OBJECTIVES = list(NAMES)
@@ -60,7 +61,7 @@ def headline(document: dict, frame: pd.DataFrame) -> None:
     columns[2].metric("Seeds", int(frame["seeds"].iloc[0]))
     columns[3].metric(
         "Hypervolume",
-        reads.number(document["reference"]["hypervolume"]),
+        number(document["reference"]["hypervolume"]),
         help="of robust forget quality, utility and compute, from the reference point (0, 0, 1)",
     )
 

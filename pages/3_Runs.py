@@ -12,7 +12,8 @@ from db import reads as database  # noqa: E402
 from db import writes  # noqa: E402
 from db.session import DatabaseProblem, require_database  # noqa: E402
 from pages.components import reads  # noqa: E402
-from pages.components.run_view import STATE_SIGNS, run_view  # noqa: E402
+from pages.components.run_view import run_view  # noqa: E402
+from pages.components.shown import flops, seconds, size, state  # noqa: E402
 
 COLUMNS = [
     "id",
@@ -54,7 +55,10 @@ def table(study: str) -> None:
     kept = filtered(runs)
     st.caption(f"{len(kept)} of {len(runs)} runs. Choose a row to open it.")
     shown = kept[COLUMNS].assign(
-        state=kept["state"].map(STATE_SIGNS), parameters=kept["parameters"].astype(str)
+        state=[state(row) for row in kept.to_dict("records")],
+        parameters=kept["parameters"].astype(str),
+        seconds=kept["seconds"].map(seconds),
+        flops=kept["flops"].map(flops),
     )
     event = st.dataframe(
         shown.reset_index(drop=True), hide_index=True, on_select="rerun", selection_mode="single-row", key="runs_table", width="stretch",
@@ -67,7 +71,7 @@ def table(study: str) -> None:
 
 def storage(study: str) -> None:
     """Disk used, and the way to delete."""
-    st.caption(f"Checkpoints on disk: {database.disk_used(engine) / 1e6:.1f} MB.")
+    st.caption(f"Files of all runs on disk: {size(database.disk_used(engine))}.")
     with st.expander(f"Delete the study {study}"):
         st.markdown(
             "Its runs go with their files, except those that another study has too. This cannot be undone."
@@ -90,7 +94,7 @@ wanted = st.query_params.get("run")
 if engine is None:
     reads.nothing_yet("No run yet. The quick study makes 70.")
 elif wanted:
-    run = database.run(engine, int(wanted)) if wanted.isdigit() else None
+    run = database.run(engine, int(wanted)) if wanted.isascii() and wanted.isdigit() else None
     st.html('<a href="Runs" target="_self">← All runs</a>')
     if run is None:
         st.warning(f"There is no run {wanted}; it may have been deleted.")

@@ -102,9 +102,3 @@ def theme() -> str:
 def root() -> Path:
     """The project's folder."""
     return Path(__file__).resolve().parents[2]
-
-
-def number(value: Any, digits: int = 3) -> str:
-    """A number for people; a missing one is a dash, never a zero."""
-    missing = value is None or (isinstance(value, float) and value != value)
-    return "–" if missing else f"{value:.{digits}f}"

@@ -1,7 +1,7 @@
-"""One run: curves, configuration, lineage, answers, figures, evidence."""
+"""One run: what came out, curves, answers, configuration, evidence, events."""
 
+import html
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,43 +10,37 @@ from sqlalchemy import Engine
 
 from backend.charts.training import category_chart, loss_chart
 from db import reads
-from pages.components.reads import number
+from pages.components import shown
 
-STATE_SIGNS = {
-    "waiting": "⏳ waiting",
-    "running": "▶️ running",
-    "complete": "✅ complete",
-    "failed": "❌ failed",
-    "cancelled": "🚫 cancelled",
-    "lost": "⚠️ lost",
-}
+STATE_SIGNS = shown.SIGNS
+MOST_CHILDREN = 60
 
 
 def link(run_id: int, text: str) -> str:
     """A plain link to a run: the browser's Back brings this view back."""
-    return f'<a href="Runs?run={int(run_id)}" target="_self">{text}</a>'
+    return f'<a href="Runs?run={int(run_id)}" target="_self">{html.escape(text)}</a>'
 
 
 def run_view(engine: Engine, run: dict[str, Any]) -> None:
     """Everything about a run, most wanted first."""
-    name = run["name"] if run["name"] == run["stage"] else f"{run['stage']} · {run['name']}"
-    st.header(f"Run {run['id']}: {name}, seed {run['seed']}")
-    state = STATE_SIGNS[run["state"]]
-    if run["state"] == "waiting" and run["blocked_by"]:
-        state = f"⛔ blocked by run {run['blocked_by']}"
-    st.markdown(f"**{state}**" + (f" · {run['note']}" if run["note"] else ""))
+    st.header(f"Run {run['id']}: {shown.named(run)}, seed {run['seed']}")
+    st.markdown(f"**{shown.state(run)}**")
+    if run["note"]:
+        st.text(run["note"])
+    _progress(run)
     _problem(run)
-    _lineage(engine, run)
+    children = _children(engine, run)
+    _lineage(engine, run, children)
     st.html(f'<a href="Launch?clone={int(run["id"])}" target="_self">Clone into Launch</a>')
     measured = reads.measurements(engine, run_ids=[run["id"]], category=None)
     titles = ["Results", "Curves", "Answers", "Configuration", "Evidence", "Events"]
     results, curves, answers, configuration, evidence, events = st.tabs(titles)
     with results:
-        _results(measured)
+        _results(engine, measured, children)
     with curves:
         _curves(measured)
     with answers:
-        _answers(engine, run)
+        _answers(engine, run, children)
     with configuration:
         st.code(json.dumps(run["parameters"], indent=1, ensure_ascii=False), language="json")
         st.caption("Setting")
@@ -54,108 +48,174 @@ def run_view(engine: Engine, run: dict[str, Any]) -> None:
     with evidence:
         _evidence(engine, run)
     with events:
-        st.dataframe(reads.events(engine, run["id"]), hide_index=True, width="stretch")
+        _events(engine, run["id"])
+
+
+def _progress(run: dict[str, Any]) -> None:
+    if run["state"] == "running" and run["step"] is not None and run["steps_total"]:
+        told = f"step {run['step']} of {run['steps_total']} {run['message'] or ''}"
+        st.progress(min(1.0, run["step"] / run["steps_total"]), text=told)
+    if run["state"] == "waiting" and run["blocked_by"]:
+        blocker = int(run["blocked_by"])
+        st.html(f"<div>It waits for a retry of {link(blocker, f'run {blocker}')}.</div>")
 
 
 def _problem(run: dict[str, Any]) -> None:
     if run["error"]:
-        st.error(run["error"])
+        st.error("This run failed.")
+        st.text(run["error"])
     if run["traceback"]:
         with st.expander("Traceback"):
-            st.code(run["traceback"], language="text")
+            st.code(run["traceback"], language=None)
 
 
-def _lineage(engine: Engine, run: dict[str, Any]) -> None:
-    parts = []
-    if run["parent"]:
-        parent = run["parent"]
-        parts.append(f"Made from {link(parent['id'], parent['name'])}")
+def _children(engine: Engine, run: dict[str, Any]) -> list[dict[str, Any]]:
+    """The runs that start from this one, in their own order."""
+    found = (reads.run(engine, int(child)) for child in run["children"][:MOST_CHILDREN])
+    return [child for child in found if child is not None]
+
+
+def _lineage(engine: Engine, run: dict[str, Any], children: list[dict[str, Any]]) -> None:
+    """Where the run comes from, down from the base, and what was made of it."""
+    above: list[str] = []
+    parent = run["parent"]
+    while parent:
+        above.insert(0, link(parent["id"], f"{shown.named(parent)} {parent['id']}"))
+        parent = (reads.run(engine, parent["id"]) or {}).get("parent")
+    lines = [("Made from", " → ".join(above) or "nothing: training starts here")]
     for role, given in run["inputs"].items():
-        parts += [f"{role}: {link(input_id, f'run {input_id}')}" for input_id, _ in given]
-    below = [link(child, f"run {child}") for child in run["children"]]
-    if below:
-        parts.append("Leads to " + ", ".join(below[:24]) + (" …" if len(below) > 24 else ""))
-    st.html("<div>" + " · ".join(parts) + "</div>" if parts else "<div>Starts from nothing.</div>")
+        lines.append((role.capitalize(), ", ".join(link(i, f"run {i}") for i, _ in given)))
+    groups: dict[str, list[str]] = {}
+    for child in children:
+        sign = "" if child["state"] == "complete" else f" ({child['state']})"
+        groups.setdefault(shown.named(child), []).append(
+            link(child["id"], str(child["id"])) + html.escape(sign)
+        )
+    lines += [(name, " · ".join(found)) for name, found in groups.items()]
+    if len(run["children"]) > MOST_CHILDREN:
+        lines.append(("And", f"{len(run['children']) - MOST_CHILDREN} more"))
+    body = "".join(f"<div><b>{html.escape(name)}</b>: {text}</div>" for name, text in lines)
+    st.html(body)
 
 
-def _results(measured: pd.DataFrame) -> None:
+def _results(engine: Engine, measured: pd.DataFrame, children: list[dict[str, Any]]) -> None:
     scored = measured[measured["split"].str.contains("score|validation")]
+    looks = [c["id"] for c in children if c["stage"] == "evaluate" and c["state"] == "complete"]
+    if not scored["split"].str.endswith("_score").any() and looks:
+        st.caption(f"From its evaluation, run {looks[0]}, before any attack.")
+        measured = reads.measurements(engine, run_ids=looks[:1], category=None)
+        scored = measured[measured["split"].str.contains("score|validation")]
     if scored.empty:
-        st.info("This run measured no split; see the evaluation among the runs it leads to.")
+        st.info("Nothing was measured yet.")
         return
     last = scored[scored["step"] == scored["step"].max()]
+    for metric, figures in last[last["category"] != ""].groupby("metric"):
+        figures = figures[figures["split"].str.endswith("_score")]
+        if len(figures):
+            st.caption(f"{metric} by kind of item, after step {int(figures['step'].max())}")
+            chart = category_chart(figures)
+            st.altair_chart(chart, key=f"kinds-{metric}", alt=f"{metric} by kind of item")
     total = last[last["category"] == ""]
     columns = ["metric", "split", "step", "value", "standard_error", "items"]
-    st.dataframe(total[columns], hide_index=True, width="stretch")
-    kinds = last[(last["category"] != "") & last["split"].str.endswith("_score")]
-    for metric, figures in kinds.groupby("metric"):
-        st.caption(f"{metric} by kind of item, at step {int(figures['step'].max())}")
-        st.altair_chart(
-            category_chart(figures), key=f"kinds-{metric}", alt=f"{metric} by kind of item"
-        )
+    numbers: dict[str, Any] = {
+        "value": st.column_config.NumberColumn(format="%.4f"),
+        "standard_error": st.column_config.NumberColumn("standard error", format="%.4f"),
+    }
+    st.dataframe(total[columns], hide_index=True, width="stretch", column_config=numbers)
 
 
 def _curves(measured: pd.DataFrame) -> None:
     plain = measured[measured["category"] == ""]
-    for split, curves in plain.groupby("split"):
-        moving = curves[curves.groupby("metric")["step"].transform("nunique") > 1]
-        if len(moving):
-            st.caption(str(split))
-            st.altair_chart(loss_chart(moving), key=f"curve-{split}", alt=f"Curves on {split}")
-    if plain.groupby(["metric", "split"])["step"].nunique().max() in (0, 1):
+    several = plain.groupby(["metric", "split"])["step"].transform("nunique") > 1
+    if not several.any():
         st.info("This run left no curve.")
-
-
-def _answers(engine: Engine, run: dict[str, Any]) -> None:
-    """Answers of this run beside those of its model before the attack; text, never markup."""
-    mine = reads.samples(engine, run["id"])
-    if mine.empty:
-        st.info("This run kept no answers; evaluations and attacks do.")
         return
-    shown = mine[["split", "category", "question", "expected", "answer", "correct"]]
-    before = _before(engine, run)
-    if before is not None:
-        keys = ["split", "item"]
-        joined = mine.merge(
-            before[[*keys, "answer"]], on=keys, how="left", suffixes=("", " before")
-        )
-        columns = [
-            "split",
-            "category",
-            "question",
-            "expected",
-            "answer before",
-            "answer",
-            "correct",
-        ]
-        shown = joined[columns].rename(columns={"answer": "answer after the attack"})
-    st.dataframe(shown, hide_index=True, width="stretch")
+    for split, curves in plain[several].groupby("split"):
+        st.caption(str(split).replace("_", " "))
+        st.altair_chart(loss_chart(curves), key=f"curve-{split}", alt=f"Curves on {split}")
 
 
-def _before(engine: Engine, run: dict[str, Any]) -> pd.DataFrame | None:
-    if run["stage"] != "attack" or not run["parent"]:
-        return None
-    parent = reads.run(engine, run["parent"]["id"])
-    looks = [
-        child["id"] for child in (parent or {}).get("children", []) if child["stage"] == "evaluate"
-    ]
-    found = reads.samples(engine, looks[0]) if looks else None
-    return found if found is not None and len(found) else None
+def _answers(engine: Engine, run: dict[str, Any], children: list[dict[str, Any]]) -> None:
+    """Answers before and after an attack; text, never markup."""
+    if run["stage"] == "attack":
+        before, after = _evaluation_of(engine, run), reads.samples(engine, run["id"])
+    else:
+        looks = [c["id"] for c in children if c["stage"] == "evaluate"]
+        before = reads.samples(engine, looks[0] if looks else run["id"])
+        after = _after_chosen_attack(engine, children)
+    table = _beside(before, after)
+    if table.empty:
+        st.info("No answers were kept; evaluations and attacks keep some.")
+        return
+    st.dataframe(table, hide_index=True, width="stretch")
+
+
+def _after_chosen_attack(engine: Engine, children: list[dict[str, Any]]) -> pd.DataFrame:
+    done = {c["id"]: c for c in children if c["stage"] == "attack" and c["state"] == "complete"}
+    if not done:
+        return pd.DataFrame()
+    chosen = st.selectbox(
+        "After the attack", list(done), format_func=lambda run_id: _cell_name(done[run_id])
+    )
+    return reads.samples(engine, int(chosen))
+
+
+def _cell_name(run: dict[str, Any]) -> str:
+    rate = run["parameters"].get("learning_rate")
+    cell = f", rate {rate:g}" if isinstance(rate, float) else ""
+    return f"run {run['id']}: {run['name']}{cell}"
+
+
+def _evaluation_of(engine: Engine, run: dict[str, Any]) -> pd.DataFrame:
+    model = reads.run(engine, run["parent"]["id"]) if run["parent"] else None
+    looks = [c["id"] for c in _children(engine, model) if c["stage"] == "evaluate"] if model else []
+    return reads.samples(engine, looks[0]) if looks else pd.DataFrame()
+
+
+def _beside(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """One row a question: expected, the answer before, the answer after, each with its verdict."""
+    key = ["split", "item", "category", "question", "expected"]
+    parts = []
+    for name, found in (("before", before), ("after the attack", after)):
+        if len(found):
+            last = found[found["step"] == found.groupby("split")["step"].transform("max")]
+            verdict = last["correct"].map({True: "✓", False: "✗"}).fillna("")
+            last = last.assign(**{name: last["answer"].astype(str) + " " + verdict})
+            parts.append(last.set_index(key)[[name]])
+    if not parts:
+        return pd.DataFrame()
+    joined = parts[0].join(parts[1:], how="outer") if len(parts) > 1 else parts[0]
+    return joined.fillna(shown.DASH).reset_index().drop(columns="item")
 
 
 def _evidence(engine: Engine, run: dict[str, Any]) -> None:
-    columns = st.columns(4)
-    columns[0].metric("FLOPs", "–" if run["flops"] is None else f"{run['flops']:.3g}")
-    columns[1].metric("Seconds", number(run["seconds"], 1))
-    columns[2].metric("Steps", run["steps"] if run["steps"] is not None else "–")
-    memory = run["peak_memory"]
-    columns[3].metric("Peak memory", "–" if memory is None else f"{memory / 1e6:.0f} MB")
-    about: Sequence[str] = ("fingerprint", "version", "precision", "seed", "attempt", "worker_id")
-    facts = {key: run[key] for key in (*about, "created_at", "started_at", "finished_at")}
-    facts |= run["environment"] or {}
-    table = pd.DataFrame({"what": list(facts), "value": [str(value) for value in facts.values()]})
-    st.dataframe(table, hide_index=True, width="stretch")
+    columns = st.columns(5)
+    columns[0].metric("FLOPs", shown.flops(run["flops"]))
+    columns[1].metric("Time", shown.seconds(run["seconds"]))
+    columns[2].metric("Steps", shown.whole(run["steps"]))
+    columns[3].metric("Tokens", shown.whole(run["tokens"]))
+    columns[4].metric("Peak memory", shown.size(run["peak_memory"]))
+    about = ("fingerprint", "version", "precision", "seed", "attempt", "worker_id", "origin")
+    facts = {key.replace("_", " "): run[key] for key in about}
+    facts["content hash of the data"] = run["setting"].get("content_hash")
+    times = ("created_at", "started_at", "finished_at")
+    facts |= {key.removesuffix("_at"): shown.moment(run[key]) for key in times}
+    facts |= {key.replace("_", " "): value for key, value in (run["environment"] or {}).items()}
+    told = [shown.DASH if shown.missing(value) else str(value) for value in facts.values()]
+    table = pd.DataFrame({"What": list(facts), "Value": told})
+    st.dataframe(table, hide_index=True, width="stretch", height=38 + 35 * len(table))
     files = reads.artifacts(engine, run["id"])
     if len(files):
-        st.caption("Files")
+        st.caption("Files, in the data directory")
+        files = files.assign(bytes=files["bytes"].map(shown.size))
         st.dataframe(files, hide_index=True, width="stretch")
+
+
+def _events(engine: Engine, run_id: int) -> None:
+    found = reads.events(engine, run_id)[["created_at", "kind", "text", "worker_id"]]
+    names: dict[str, Any] = {
+        "created_at": st.column_config.DatetimeColumn("When"),
+        "kind": "What",
+        "text": "More",
+    }
+    st.dataframe(found, hide_index=True, width="stretch", column_config=names)

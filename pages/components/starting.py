@@ -1,5 +1,6 @@
 """Starting a worker from a page: a process of its own that outlives the browser's tab and the server."""
 
+import os
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ def start_worker(engine: Engine) -> str:
         started = subprocess.Popen(
             [sys.executable, "-m", "backend", "work"],
             cwd=root(),
+            env={**os.environ, "LETHE_HOME": str(home().absolute())},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

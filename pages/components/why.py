@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.components.reads import number
+from pages.components.shown import DASH, number
 
 
 def why(row: Mapping[str, Any], document: Mapping[str, Any]) -> None:
@@ -70,6 +70,6 @@ def _formula(row: Mapping[str, Any], document: Mapping[str, Any]) -> None:
 
 def _cell(cell: Mapping[str, Any] | None) -> str:
     if cell is None:
-        return "–"
+        return DASH
     rate = cell["parameters"].get("learning_rate")
     return f"rate {rate:g}, step {cell['step']}" if rate else f"step {cell['step']}"

@@ -1,0 +1,87 @@
+"""Values as people read them; what is missing is a dash, never a zero."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+DASH = "—"
+SIGNS = {
+    "complete": "✅ complete",
+    "running": "🔵 running",
+    "waiting": "⏳ waiting",
+    "failed": "❌ failed",
+    "cancelled": "⏹️ cancelled",
+    "lost": "❔ lost",
+    "blocked": "⛔ blocked",
+}
+
+
+def missing(value: Any) -> bool:
+    """Whether there is no value: None, NaN or pandas' NA."""
+    return value is None or value is pd.NA or value is pd.NaT or value != value
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number with a fixed count of decimals."""
+    return DASH if missing(value) else f"{float(value):.{digits}f}"
+
+
+def whole(value: Any) -> str:
+    """A whole number with thin groups of three."""
+    return DASH if missing(value) else f"{int(value):,}".replace(",", "\u202f")
+
+
+def seconds(value: Any) -> str:
+    """A duration in the two largest units."""
+    if missing(value):
+        return DASH
+    total = float(value)
+    if total < 10:
+        return f"{total:.1f} s"
+    if total < 120:
+        return f"{total:.0f} s"
+    minutes = int(total // 60)
+    if minutes < 120:
+        return f"{minutes} min {int(total % 60)} s" if minutes < 10 else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(value: Any) -> str:
+    """Bytes in the largest unit that keeps a digit."""
+    if missing(value):
+        return DASH
+    amount = float(value)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def flops(value: Any) -> str:
+    """FLOPs with a power of ten."""
+    if missing(value):
+        return DASH
+    return "0" if value == 0 else f"{float(value):.2e}"
+
+
+def moment(value: Any) -> str:
+    """A point in time, UTC, to the second."""
+    return DASH if missing(value) else f"{value:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def since(value: Any) -> float | None:
+    """Seconds from a moment to now."""
+    return None if missing(value) else (datetime.now(UTC) - value).total_seconds()
+
+
+def state(row: Any) -> str:
+    """A run's state with a sign; a waiting run below a failed one is blocked."""
+    blocked = row["state"] == "waiting" and not missing(row["blocked_by"])
+    return SIGNS["blocked" if blocked else row["state"]]
+
+
+def named(row: Any) -> str:
+    """A run's stage and part, once where they are the same."""
+    return row["stage"] if row["stage"] == row["name"] else f"{row['stage']} {row['name']}"
