@@ -1,0 +1,202 @@
+import os
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+
+import pandas as pd
+import pytest
+
+from backend import child, recipe
+from backend.stage import RunFailed
+from db import reads, session, writes
+from tests.small_study import database, numbers, run, submit, submit_real
+
+
+@pytest.fixture
+def engine(tmp_path, monkeypatch):
+    return database(tmp_path, monkeypatch)
+
+
+def do_next(engine, lease=30.0, **options):
+    held = writes.claim(engine, "test", lease)
+    return child.run_once(engine, held.run_id, held.attempt, lease_seconds=lease, **options)
+
+
+def first_runs(engine, count, **setting):
+    submit_real(engine, **setting)
+    return [do_next(engine) for _ in range(count)]
+
+
+def test_a_run_leaves_its_numbers_its_ledger_and_its_checkpoint(engine, tmp_path):
+    assert first_runs(engine, 3) == ["complete"] * 3
+    row = reads.run(engine, 1)
+    assert (row["stage"], row["state"], row["steps"]) == ("base", "complete", 30)
+    assert row["flops"] > 0
+    assert row["seconds"] > 0
+    assert row["environment"]["threads"] == 1
+    file = reads.artifacts(engine, 1).iloc[0]
+    assert (tmp_path / file["path"]).stat().st_size == file["bytes"]
+    curve = reads.measurements(engine, run_ids=[1], metrics=["loss"], splits=["train"])
+    assert curve["step"].iloc[-1] == 30
+    evaluated = reads.measurements(engine, stages=["evaluate"], metrics=["accuracy"])
+    assert "forget_score" in set(evaluated["split"])
+    model = int(evaluated["run"].iloc[0])
+    items = reads.item_values(engine, [model], "accuracy", "forget_score")[model, 0]
+    mean = evaluated.set_index("split").loc["forget_score", "value"]
+    assert items.mean() == pytest.approx(mean)
+    assert set(reads.samples(engine, model)["split"]) == {"forget_score", "retain_score"}
+
+
+def test_only_the_attempt_that_holds_a_run_does_it(engine):
+    submit_real(engine)
+    held = writes.claim(engine, "test", 30.0)
+    assert child.run_once(engine, held.run_id, held.attempt + 1) == "refused"
+    assert child.run_once(engine, 12345, 1) == "refused"
+    assert reads.run(engine, held.run_id)["state"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("problem", "sentence", "traced"),
+    [
+        (RunFailed("The loss was not finite."), "The loss was not finite.", False),
+        (MemoryError(), "Out of memory", True),
+        (OSError(28, "No space left on device", "/x/y/model.bin"), "disk is full: model.bin", True),
+        (ValueError("first line\nsecond line"), "ValueError: first line", True),
+    ],
+)
+def test_what_ended_a_run_is_one_sentence(engine, monkeypatch, problem, sentence, traced):
+    def broken(request, sink):
+        raise problem
+
+    monkeypatch.setattr(recipe, "execute", broken)
+    submit(engine, run("a"))
+    assert do_next(engine) == "failed"
+    row = reads.run(engine, 1)
+    assert sentence in row["error"]
+    assert "\n" not in row["error"]
+    assert bool(row["traceback"]) == traced
+
+
+def stopped_midway(engine, how):
+    """The long base of a small study, stopped by `how` once it is at work."""
+    submit_real(engine, base_steps=120)
+
+    def watch():
+        while not (reads.run(engine, 1)["step"] or 0):
+            time.sleep(0.02)
+        how()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    return watcher
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        engine = database(tmp_path_factory.mktemp("undisturbed"), patch)
+        assert first_runs(engine, 1, base_steps=120) == ["complete"]
+        return numbers(engine)
+
+
+def test_a_cancelled_run_goes_on_after_a_retry_and_ends_with_the_same_numbers(engine, undisturbed):
+    watcher = stopped_midway(engine, lambda: writes.request_cancel(engine, [1]))
+    assert do_next(engine, lease=0.4) == "cancelled"
+    watcher.join()
+    assert reads.run(engine, 1)["state"] == "cancelled"
+    before = numbers(engine)
+    assert 0 < len(before) < len(undisturbed)
+    assert writes.retry(engine, [1]) == 1
+    assert do_next(engine) == "complete"
+    assert reads.run(engine, 1)["attempt"] == 2
+    pd.testing.assert_frame_equal(numbers(engine), undisturbed)
+
+
+def test_a_run_whose_worker_stops_goes_back_to_the_queue(engine, undisturbed):
+    stopping = threading.Event()
+    watcher = stopped_midway(engine, stopping.set)
+    assert do_next(engine, lease=0.4, stopping=stopping) == "returned"
+    watcher.join()
+    assert reads.run(engine, 1)["state"] == "waiting"
+    assert do_next(engine) == "complete"
+    pd.testing.assert_frame_equal(numbers(engine), undisturbed)
+
+
+def test_a_run_that_another_attempt_holds_by_now_writes_nothing_more(engine):
+    taken = []
+
+    def take_over():
+        writes.lose(engine, 1, 1, "somebody thought it dead")
+        taken.append(writes.claim(engine, "another", 30.0))
+
+    watcher = stopped_midway(engine, take_over)
+    assert do_next(engine, lease=0.4) == "refused"
+    watcher.join()
+    assert taken[0].attempt == 2
+    assert reads.run(engine, 1)["state"] == "running"
+
+
+@contextmanager
+def small_disk(folder, size):
+    """A file system of that size; skips the test where this machine does not let us make one."""
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True
+    )
+    if done.returncode:
+        pytest.skip("no file system could be mounted here: " + done.stderr.decode().strip())
+    try:
+        yield folder
+    finally:
+        session._engines.clear()
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(path):
+    with open(path, "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"\0" * 4096)
+        except OSError:
+            pass
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs root")
+def test_a_full_disk_fails_the_run_with_a_sentence_and_harms_nothing(tmp_path, monkeypatch):
+    with small_disk(tmp_path / "disk", "2m") as disk:
+        monkeypatch.setenv("LETHE_DATABASE_URL", f"sqlite:///{tmp_path}/elsewhere.db")
+        monkeypatch.setenv("LETHE_HOME", str(disk))
+        engine = session.require_database()
+        submit_real(engine)
+        fill(disk / "ballast")
+        assert do_next(engine) == "failed"
+        assert reads.run(engine, 1)["error"].startswith("The disk is full")
+        (disk / "ballast").unlink()
+        assert not list(disk.rglob("*.*")), "nothing half-written stays"
+        assert do_next(engine) == "complete", "the oracle needs no base"
+        assert writes.retry(engine, [1]) == 1
+        assert do_next(engine) == "complete"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs root")
+def test_a_database_on_a_full_disk_stays_whole(tmp_path, monkeypatch):
+    with small_disk(tmp_path / "disk", "6m") as disk:
+        engine = database(disk, monkeypatch)
+        submit_real(engine)
+        assert do_next(engine) == "complete"
+        before = numbers(engine)
+        held = writes.claim(engine, "test", 30.0)
+        fill(disk / "ballast")
+        try:
+            assert child.run_once(engine, held.run_id, held.attempt) == "failed"
+        except Exception as problem:  # not even the end could be written: the lease decides
+            assert "disk is full" in str(problem)
+        (disk / "ballast").unlink()
+        with engine.connect() as c:
+            assert c.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+        writes.lose(engine, held.run_id, held.attempt, "the disk was full")
+        writes.retry(engine, [held.run_id])
+        assert do_next(engine) == "complete"
+        assert before["run"].isin(numbers(engine)["run"]).all()
+        engine.dispose()
