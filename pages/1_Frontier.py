@@ -13,7 +13,7 @@ from backend.frontier import frame as frame_of  # noqa: E402
 from db import reads as database  # noqa: E402
 from pages.components import reads  # noqa: E402
 from pages.components.downloads import downloads  # noqa: E402
-from pages.components.shown import number  # noqa: E402
+from pages.components.shown import DASH, number  # noqa: E402
 from pages.components.why import why  # noqa: E402
 
 OBJECTIVES = list(NAMES)
@@ -85,14 +85,30 @@ def forget_selection() -> None:
 
 def table(frame: pd.DataFrame) -> None:
     """The chart's twin for readers and screen readers."""
-    columns = ["configuration", *OBJECTIVES, "robust_so_far", "worst_attack", "cells_done"]
-    shown = frame[[*columns, "cells_total", "seeds", "on_front", "weak_evidence"]]
+    cells = frame["cells_done"].astype(str) + " of " + frame["cells_total"].astype(str)
+    columns = ["configuration", *OBJECTIVES, "robust_so_far", "cells", "worst_attack"]
+    shown = frame.assign(cells=cells)[[*columns, "seeds", "on_front", "weak_evidence"]]
     numbers = {
         name: st.column_config.NumberColumn(NAMES[name].capitalize(), format="%.3f")
         for name in NAMES
     }
     numbers["robust_so_far"] = st.column_config.NumberColumn("Robust so far", format="%.3f")
-    st.dataframe(shown, hide_index=True, column_config=numbers, width="stretch")
+    titles = {
+        "configuration": "Configuration",
+        "cells": "Attack cells",
+        "worst_attack": "Worst attack",
+        "seeds": "Seeds",
+        "on_front": "On the front",
+        "weak_evidence": "Weak evidence",
+    }
+    st.dataframe(
+        shown,
+        hide_index=True,
+        column_config={**titles, **numbers},
+        width="stretch",
+        height=40 + 35 * len(shown),
+        placeholder=DASH,
+    )
 
 
 def page() -> None:

@@ -13,7 +13,7 @@ from db import writes  # noqa: E402
 from db.session import DatabaseProblem, require_database  # noqa: E402
 from pages.components import reads  # noqa: E402
 from pages.components.run_view import run_view  # noqa: E402
-from pages.components.shown import flops, seconds, size, state  # noqa: E402
+from pages.components.shown import DASH, flops, seconds, size, state  # noqa: E402
 
 COLUMNS = [
     "id",
@@ -27,6 +27,17 @@ COLUMNS = [
     "error",
     "parameters",
 ]
+
+TITLES = {
+    "id": st.column_config.NumberColumn("Run", format="%d"),
+    "steps": st.column_config.NumberColumn("Steps", format="%d"),
+    "flops": "FLOPs",
+    "seconds": "Time",
+    **{
+        name: name.capitalize()
+        for name in ("stage", "name", "seed", "state", "error", "parameters")
+    },
+}
 
 
 def filtered(runs: pd.DataFrame) -> pd.DataFrame:
@@ -61,7 +72,7 @@ def table(study: str) -> None:
         flops=kept["flops"].map(flops),
     )
     event = st.dataframe(
-        shown.reset_index(drop=True), hide_index=True, on_select="rerun", selection_mode="single-row", key="runs_table", width="stretch",
+        shown.reset_index(drop=True), hide_index=True, on_select="rerun", selection_mode="single-row", key="runs_table", width="stretch", placeholder=DASH, column_config=TITLES,
     )  # fmt: skip
     rows = event["selection"]["rows"] if event else []
     if rows:

@@ -17,6 +17,7 @@ from db import writes  # noqa: E402
 from db.session import require_database  # noqa: E402
 from pages.components import reads  # noqa: E402
 from pages.components.form import parsed, part_form, written  # noqa: E402
+from pages.components.shown import flops, seconds, size  # noqa: E402
 from pages.components.toml_text import toml_text  # noqa: E402
 
 NEW = "an empty form"
@@ -45,7 +46,7 @@ def clone_of(run_id: int) -> dict[str, Any] | None:
     if engine is None or run is None:
         return None
     setting = {"name": run["setting"]["name"], **run["setting"]["parameters"]}
-    source: dict[str, Any] = {"name": f"clone-of-run-{run_id}", "setting": setting, "seeds": [run["seed"]], "recipes": [], "attacks": [{"name": "relearn", "learning_rate": [1e-4, 3e-4, 1e-3, 3e-3, 1e-2]}]}  # fmt: skip
+    source: dict[str, Any] = {"name": f"clone-of-run-{run_id}", "setting": setting, "seeds": [run["seed"]], "recipes": [], "attacks": attacks_of(run)}  # fmt: skip
     recipe: dict[str, Any] = {}
     while run is not None:
         if run["stage"] in study.RECIPE_STAGES:
@@ -56,6 +57,14 @@ def clone_of(run_id: int) -> dict[str, Any] | None:
             {stage: recipe[stage] for stage in study.RECIPE_STAGES if stage in recipe}
         ]
     return source
+
+
+def attacks_of(run: dict[str, Any]) -> list[dict[str, Any]]:
+    """The attacks of the first study that has the run."""
+    engine = reads.engine()
+    found = database.study(engine, run["studies"][0]) if engine and run["studies"] else None
+    given = (found.document.get("source") or {}).get("attacks") if found else None
+    return given or [{"name": "relearn", "learning_rate": [1e-4, 3e-4, 1e-3, 3e-3, 1e-2]}]
 
 
 def named(value: Any) -> dict[str, Any]:
@@ -79,7 +88,14 @@ def recipe_form(position: int, recipe: dict[str, Any]) -> dict[str, Any]:
             with st.expander(f"Parameters of {name}", expanded=False):
                 same = given if given.get("name") == name else {}
                 found[stage] = part_form("methods", str(name), same, key)
+            st.caption(differing(found[stage]))
     return found
+
+
+def differing(table: dict[str, Any]) -> str:
+    """The values that are no defaults, in one line."""
+    told = [f"{key} = {written(value)}" for key, value in table.items() if key != "name"]
+    return ", ".join(told).replace("_", "\\_") or "all defaults"
 
 
 def recipes_form(source: dict[str, Any]) -> list[dict[str, Any]]:
@@ -133,13 +149,13 @@ def preview(source: dict[str, Any]) -> None:
     told = forecast_of(resolved, engine)
     columns = st.columns(4)
     columns[0].metric(
-        "New runs", new, help=f"{len(resolved.runs) - new} exist already and are reused"
+        "New runs",
+        f"{new} of {len(resolved.runs)}",
+        help=f"{len(resolved.runs) - new} exist already and are reused",
     )
-    columns[1].metric(
-        "Time", f"{told['seconds'] / 60:.1f} min", help=f"forecast from {told['basis']}"
-    )
-    columns[2].metric("FLOPs", f"{told['flops']:.2g}")
-    columns[3].metric("Disk", f"{told['disk_bytes'] / 1e6:.1f} MB")
+    columns[1].metric("Time", seconds(told["seconds"]), help=f"forecast from {told['basis']}")
+    columns[2].metric("FLOPs", flops(told["flops"]))
+    columns[3].metric("Disk", size(told["disk_bytes"]))
     name = resolved.document["name"]
     if st.button(f"Queue {new} runs" if new else "Store the study", type="primary", key="queue"):
         writes.submit(

@@ -27,6 +27,6 @@ def pulse(engine: object) -> str:
     workers = reads.workers(engine)  # type: ignore[arg-type]
     alive = workers[workers["alive"].astype(bool)] if len(workers) else workers
     if alive.empty:
-        return "⚪ No worker is running"
+        return ":gray[●] No worker is running"
     slots, age = int(alive["slots"].sum()), float(alive["age"].min())
-    return f"🟢 Worker with {slots} slots, seen {age:.0f} s ago"
+    return f":green[●] Worker with {slots} slot{'s' * (slots != 1)}, seen {age:.0f} s ago"

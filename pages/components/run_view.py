@@ -12,7 +12,7 @@ from backend.charts.training import category_chart, loss_chart
 from db import reads
 from pages.components import shown
 
-STATE_SIGNS = shown.SIGNS
+COLOURS = {"complete": "green", "running": "blue", "failed": "red"}
 MOST_CHILDREN = 60
 
 
@@ -24,7 +24,7 @@ def link(run_id: int, text: str) -> str:
 def run_view(engine: Engine, run: dict[str, Any]) -> None:
     """Everything about a run, most wanted first."""
     st.header(f"Run {run['id']}: {shown.named(run)}, seed {run['seed']}")
-    st.markdown(f"**{shown.state(run)}**")
+    st.markdown(f":{COLOURS.get(run['state'], 'gray')}[**{shown.state(run)}**]")
     if run["note"]:
         st.text(run["note"])
     _progress(run)
@@ -121,7 +121,13 @@ def _results(engine: Engine, measured: pd.DataFrame, children: list[dict[str, An
         "value": st.column_config.NumberColumn(format="%.4f"),
         "standard_error": st.column_config.NumberColumn("standard error", format="%.4f"),
     }
-    st.dataframe(total[columns], hide_index=True, width="stretch", column_config=numbers)
+    st.dataframe(
+        total[columns],
+        hide_index=True,
+        width="stretch",
+        placeholder=shown.DASH,
+        column_config=numbers,
+    )
 
 
 def _curves(measured: pd.DataFrame) -> None:
@@ -147,7 +153,7 @@ def _answers(engine: Engine, run: dict[str, Any], children: list[dict[str, Any]]
     if table.empty:
         st.info("No answers were kept; evaluations and attacks keep some.")
         return
-    st.dataframe(table, hide_index=True, width="stretch")
+    st.dataframe(table, hide_index=True, width="stretch", placeholder=shown.DASH)
 
 
 def _after_chosen_attack(engine: Engine, children: list[dict[str, Any]]) -> pd.DataFrame:
@@ -175,7 +181,7 @@ def _evaluation_of(engine: Engine, run: dict[str, Any]) -> pd.DataFrame:
 def _beside(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     """One row a question: expected, the answer before, the answer after, each with its verdict."""
     key = ["split", "item", "category", "question", "expected"]
-    parts = []
+    parts: list[Any] = []
     for name, found in (("before", before), ("after the attack", after)):
         if len(found):
             last = found[found["step"] == found.groupby("split")["step"].transform("max")]
@@ -203,12 +209,14 @@ def _evidence(engine: Engine, run: dict[str, Any]) -> None:
     facts |= {key.replace("_", " "): value for key, value in (run["environment"] or {}).items()}
     told = [shown.DASH if shown.missing(value) else str(value) for value in facts.values()]
     table = pd.DataFrame({"What": list(facts), "Value": told})
-    st.dataframe(table, hide_index=True, width="stretch", height=38 + 35 * len(table))
+    st.dataframe(
+        table, hide_index=True, width="stretch", placeholder=shown.DASH, height=38 + 35 * len(table)
+    )
     files = reads.artifacts(engine, run["id"])
     if len(files):
         st.caption("Files, in the data directory")
         files = files.assign(bytes=files["bytes"].map(shown.size))
-        st.dataframe(files, hide_index=True, width="stretch")
+        st.dataframe(files, hide_index=True, width="stretch", placeholder=shown.DASH)
 
 
 def _events(engine: Engine, run_id: int) -> None:
@@ -218,4 +226,6 @@ def _events(engine: Engine, run_id: int) -> None:
         "kind": "What",
         "text": "More",
     }
-    st.dataframe(found, hide_index=True, width="stretch", column_config=names)
+    st.dataframe(
+        found, hide_index=True, width="stretch", placeholder=shown.DASH, column_config=names
+    )

@@ -6,14 +6,15 @@ from typing import Any
 import pandas as pd
 
 DASH = "—"
+# Plain characters, because tables show them with the reader's fonts.
 SIGNS = {
-    "complete": "✅ complete",
-    "running": "🔵 running",
-    "waiting": "⏳ waiting",
-    "failed": "❌ failed",
-    "cancelled": "⏹️ cancelled",
-    "lost": "❔ lost",
-    "blocked": "⛔ blocked",
+    "complete": "✓ complete",
+    "running": "▸ running",
+    "waiting": "… waiting",
+    "failed": "✗ failed",
+    "cancelled": "× cancelled",
+    "lost": "? lost",
+    "blocked": "! blocked",
 }
 
 

@@ -16,7 +16,7 @@ PATIENCE_SECONDS = 10.0
 
 def start_worker(engine: Engine) -> str:
     """Start one, unless one is alive; a sentence on how that went."""
-    if _alive(engine):
+    if worker_alive(engine):
         return "A worker is running already."
     logs = home() / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -32,12 +32,13 @@ def start_worker(engine: Engine) -> str:
         )
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and started.poll() is None:
-        if _alive(engine):
+        if worker_alive(engine):
             return "A worker has started."
         time.sleep(0.1)
     return f"The worker did not start; see {logs / 'worker.log'}."
 
 
-def _alive(engine: Engine) -> bool:
+def worker_alive(engine: Engine) -> bool:
+    """Whether a pulse was seen lately."""
     workers = reads.workers(engine)
     return bool(len(workers)) and bool(workers["alive"].any())

@@ -54,7 +54,7 @@ def _formula(row: Mapping[str, Any], document: Mapping[str, Any]) -> None:
             "chosen cell": [_cell(f["cell"]) for f in raw],
         }
     )
-    st.dataframe(table, hide_index=True, width="stretch")
+    st.dataframe(table, hide_index=True, width="stretch", placeholder=DASH)
     known = [f for f in raw if f["recovery"] is not None]
     if known:
         f = known[0]
