@@ -1,5 +1,8 @@
 # Two commands: `make demo` and `make test`. Both set up what is missing and do nothing when all is there.
-PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(if $(shell command -v $(name) 2>/dev/null),$(name))))
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
+# The first that runs and fits: a version manager's stand-in may be on the path and still fail.
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c '$(FITS)' >/dev/null 2>&1 && { echo $$name; break; }; done)
 PORT ?= 8501
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -20,8 +23,9 @@ check: $(VENV)/.ready-dev
 	$(RUN) -m mypy
 
 python:
-	@$(if $(PYTHON),$(PYTHON),false) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 14) else "Lethe needs Python 3.11 to 3.14, which its pinned packages support; this is " + sys.version.split()[0] + ": choose another one with PYTHON=python3.12, say.")' \
-		|| { $(if $(PYTHON),,echo "Lethe needs Python 3.11 to 3.14; no python3 was found." >&2;) exit 2; }
+	@test -x $(RUN) || $(or $(PYTHON),false) -c '$(FITS)' 2>/dev/null || { \
+		echo "Lethe needs Python 3.11 to 3.14, which its pinned packages support;" \
+			"found $$($(or $(PYTHON),python3) --version 2>&1 | head -n 1); name another one, as in make PYTHON=python3.12." >&2; exit 2; }
 
 $(VENV)/.ready: requirements.txt constraints.txt | python
 	@test -x $(RUN) || { echo "Setting up in $(VENV) ..."; $(PYTHON) -m venv $(VENV); }
