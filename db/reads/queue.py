@@ -63,7 +63,7 @@ def runs_in(engine: Engine, states: Sequence[str], limit: int = 200) -> pd.DataF
     return frame(engine, query.where(Run.state.in_(list(states))).order_by(*order).limit(limit))
 
 
-def workers(engine: Engine, alive_seconds: float = 60.0) -> pd.DataFrame:
+def workers(engine: Engine, alive_seconds: float = 20.0) -> pd.DataFrame:
     """Workers that have not stopped, latest pulse first, with `age` of the pulse in seconds and `alive`."""
     query = select(Worker.__table__).where(Worker.state != "stopped")
     found = frame(engine, query.order_by(Worker.heartbeat_at.desc()))
