@@ -13,7 +13,7 @@ from db import writes  # noqa: E402
 from db.session import DatabaseProblem, require_database  # noqa: E402
 from pages.components import reads  # noqa: E402
 from pages.components.run_view import run_view  # noqa: E402
-from pages.components.shown import DASH, flops, seconds, size, state  # noqa: E402
+from pages.components.shown import DASH, flops, listed, seconds, size, state  # noqa: E402
 
 COLUMNS = [
     "id",
@@ -67,7 +67,7 @@ def table(study: str) -> None:
     st.caption(f"{len(kept)} of {len(runs)} runs. Choose a row to open it.")
     shown = kept[COLUMNS].assign(
         state=[state(row) for row in kept.to_dict("records")],
-        parameters=kept["parameters"].astype(str),
+        parameters=kept["parameters"].map(listed),
         seconds=kept["seconds"].map(seconds),
         flops=kept["flops"].map(flops),
     )

@@ -62,8 +62,7 @@ def _progress(run: dict[str, Any]) -> None:
 
 def _problem(run: dict[str, Any]) -> None:
     if run["error"]:
-        st.error("This run failed.")
-        st.text(run["error"])
+        st.error(shown.plain(run["error"]))
     if run["traceback"]:
         with st.expander("Traceback"):
             st.code(run["traceback"], language=None)

@@ -1,5 +1,6 @@
 """Values as people read them; what is missing is a dash, never a zero."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,11 @@ SIGNS = {
     "lost": "? lost",
     "blocked": "! blocked",
 }
+
+
+def plain(text: str) -> str:
+    """A text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_\[\]{}()#+!|<>~$:-])", r"\\\1", text)
 
 
 def missing(value: Any) -> bool:
@@ -86,3 +92,8 @@ def state(row: Any) -> str:
 def named(row: Any) -> str:
     """A run's stage and part, once where they are the same."""
     return row["stage"] if row["stage"] == row["name"] else f"{row['stage']} {row['name']}"
+
+
+def listed(values: dict[str, Any]) -> str:
+    """Names and values in one line."""
+    return ", ".join(f"{name} = {value}" for name, value in values.items()) or DASH
