@@ -1,61 +1,110 @@
 """The frontier: configurations on any two objectives, the third as size, and the staircase of the undominated."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from backend.charts.theme import ANCHOR, DIRECTIONS, NAMES, SVG, TITLES, colours, shapes
+from backend.charts.theme import (
+    ANCHOR,
+    ANCHOR_SHAPES,
+    DIRECTIONS,
+    GROUND,
+    NAMES,
+    SVG,
+    axis,
+    colours,
+    shapes,
+    title_of,
+)
 
 ANCHORS = ("base", "oracle")
+COMPLETE, HOLLOW = "complete", "attack cells missing"
 
 
 def drawn(frame: pd.DataFrame, x: str, y: str, size: str) -> pd.DataFrame:
     """The rows that have a place in the picture.
 
-    Where attack cells are missing the robust forget quality so far takes its place and `complete` is false (a hollow
+    Where attack cells are missing the robust forget quality so far takes its place and `kind` says so (a hollow
     point). The oracle stands at 1 by definition where its band is unknown.
     """
     rows = frame.copy()
-    if rows.empty:
-        return rows
-    so_far = rows["robust_forget_quality"].isna()
-    for axis in {x, y, size} & {"robust_forget_quality"}:
-        rows.loc[so_far, axis] = rows.loc[so_far, "robust_so_far"]
-        oracle = so_far & (rows["method"] == "oracle") & rows["complete"]
-        rows.loc[oracle, axis] = 1.0
-    rows = rows.dropna(subset=[x, y])
-    rows[[x, y]] = rows[[x, y]].astype(float)
-    # A missing third objective is shown as the smallest size and said in the tooltip, never as a zero.
-    smallest = rows[size].min()
-    rows["sized"] = rows[size].astype(float).fillna(0.0 if pd.isna(smallest) else smallest)
-    rows["kind"] = np.where(rows["complete"], "complete", "attack cells missing")
+    rows["kind"] = np.where(rows["complete"].astype(bool), COMPLETE, HOLLOW)
     rows["cells"] = rows["cells_done"].astype(str) + " of " + rows["cells_total"].astype(str)
+    rows["family"] = [family(name) for name in rows["configuration"]]
+    for name in {x, y, size, *NAMES} & set(rows):
+        rows[name] = pd.to_numeric(rows[name], errors="coerce")
+    robust = "robust_forget_quality"
+    open_rows = rows[robust].isna() & (rows["kind"] == HOLLOW)
+    rows.loc[open_rows, robust] = pd.to_numeric(rows.loc[open_rows, "robust_so_far"])
+    by_definition = rows[robust].isna() & (rows["method"] == "oracle")
+    rows.loc[by_definition, robust] = 1.0
+    rows = rows.dropna(subset=[x, y])
+    # A missing third objective is drawn as the smallest size and said in the tooltip, never as a zero.
+    smallest = rows[size].min()
+    rows["sized"] = rows[size].fillna(0.0 if pd.isna(smallest) else smallest)
     return rows
+
+
+def family(label: str) -> str:
+    """The readable name of a configuration's method: its last stage without parameters."""
+    return label.rpartition(" → ")[2].partition(" (")[0]
 
 
 def front(frame: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
     """The undominated configurations in these two objectives alone, by x; anchors and hollow points left out."""
     rows = frame[~frame["method"].isin(ANCHORS) & frame["complete"].astype(bool)]
     rows = rows.dropna(subset=[x, y])
-    signs = [1.0 if DIRECTIONS[axis] == "up" else -1.0 for axis in (x, y)]
+    signs = [-1.0 if DIRECTIONS.get(name) == "down" else 1.0 for name in (x, y)]
     points = rows[[x, y]].to_numpy(dtype=float) * signs
     kept = [
         not any((other >= point).all() and (other > point).any() for other in points)
         for point in points
     ]
-    return rows[np.array(kept, dtype=bool)].sort_values(x) if len(rows) else rows
+    return rows[np.array(kept, dtype=bool)].sort_values([x, y]) if len(rows) else rows
 
 
-def step_of(x: str, y: str) -> Any:
+def step_of(x: str) -> Any:
     """Which staircase bounds what the front dominates, drawn from small to large x.
 
     Where a larger x is better, a point dominates everything to its left at its height: the line keeps the height of the
     next point until it gets there (`step-before`). Where a smaller x is better it is the other way round.
     """
-    return "step-before" if DIRECTIONS[x] == "up" else "step-after"
+    return "step-after" if DIRECTIONS.get(x) == "down" else "step-before"
+
+
+def staircase(
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    across: tuple[float, float],
+    along: tuple[float, float],
+) -> pd.DataFrame:
+    """The line's points, columns x and y, from edge to edge of what is drawn: what lies behind it is dominated."""
+    rows = front(frame, x, y)
+    if rows.empty:
+        return pd.DataFrame({x: [], y: []})
+    points = rows[[x, y]].to_numpy(dtype=float).tolist()
+    worst = along[0] if DIRECTIONS.get(y) != "down" else along[1]
+    if DIRECTIONS.get(x) == "down":
+        ends = [[points[0][0], worst], [across[1], points[-1][1]]]
+    else:
+        ends = [[across[0], points[0][1]], [points[-1][0], worst]]
+    return pd.DataFrame([ends[0], *points, ends[1]], columns=[x, y])
+
+
+def domain(rows: pd.DataFrame, name: str) -> tuple[float, float]:
+    """What an axis shows: every point with its interval, and a little room."""
+    ends = [f"{name}{end}" for end in ("", "_low", "_high") if f"{name}{end}" in rows]
+    values = rows[ends].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float).ravel()
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    room = 0.06 * (high - low) or 0.05
+    return low - room, high + room
 
 
 def frontier_chart(
@@ -68,58 +117,101 @@ def frontier_chart(
 ) -> Any:
     """The frontier of a frame as `backend.frontier.frame` makes it.
 
-    Clicks arrive as the selection `pick` on the field `configuration`; `selected` configurations are ringed.
+    Clicks arrive as the selection `pick` on the field `configuration`; `selected` configurations are ringed. The
+    staircase bounds what is dominated in these two objectives.
     """
+    anchor = str(frame["anchor"].iloc[0]) if len(frame) else "oracle"
     rows = drawn(frame, x, y, size)
-    rows["selected"] = rows["configuration"].isin(list(selected)) if len(rows) else []
-    points = rows[~rows["method"].isin(ANCHORS)] if len(rows) else rows
-    anchors = rows[rows["method"].isin(ANCHORS)] if len(rows) else rows
+    rows["selected"] = rows["configuration"].isin(list(selected))
+    points = rows[~rows["method"].isin(ANCHORS)]
+    across, along = domain(rows, x), domain(rows, y)
     axes: dict[str, Any] = {
-        "x": alt.X(f"{x}:Q").title(TITLES[x]).scale(zero=False, padding=18),
-        "y": alt.Y(f"{y}:Q").title(TITLES[y]).scale(zero=False, padding=18),
+        "x": _axis(alt.X, x, across, anchor),
+        "y": _axis(alt.Y, y, along, anchor),
     }
-    layers: list[Any] = [*_crosses(points, x, y, axes)]
-    layers.append(_staircase(front(points, x, y) if len(points) else points, x, y, axes))
-    layers += [_anchors(anchors, axes, theme), _labels(front(points, x, y), x, y, theme)]
-    layers.append(_rings(rows, axes, theme))
-    layers.append(_points(points, axes, size))
-    return alt.layer(*layers).properties(height=460, usermeta=SVG)
+    line = staircase(points, x, y, across, along)
+    kept = front(points, x, y)
+    return alt.layer(
+        *_crosses(points, x, y, axes),
+        _line(line, x, axes),
+        *_anchors(rows[rows["method"].isin(ANCHORS)], axes, theme),
+        _rings(rows, axes, theme),
+        _points(points, axes, size),
+        *_labels(kept, axes, x, across, theme),
+    ).properties(height=460, usermeta=SVG)
+
+
+def _axis(channel: Any, name: str, limits: tuple[float, float], anchor: str) -> Any:
+    scale = alt.Scale(domain=list(limits), nice=False, zero=False)
+    return channel(f"{name}:Q", title=title_of(name, anchor), scale=scale, axis=axis())
+
+
+def _families(rows: pd.DataFrame) -> list[str]:
+    return list(dict.fromkeys(rows["family"]))
+
+
+def method_colour(names: Sequence[str]) -> alt.Color:
+    """The colour of a method; one definition, so that all layers share one legend in full colour."""
+    legend = alt.Legend(symbolOpacity=1)
+    return alt.Color("family:N", scale=colours(names), title="Method", legend=legend)
 
 
 def _crosses(points: pd.DataFrame, x: str, y: str, axes: Mapping[str, Any]) -> list[Any]:
     """Error crosses: the intervals over seeds where there are any."""
-    base = alt.Chart(points).mark_rule(opacity=0.35, strokeWidth=1.2)
-    across = base.transform_filter(f"isValid(datum['{x}_low'])").encode(
-        y=axes["y"], x=alt.X(f"{x}_low:Q").title(TITLES[x]), x2=f"{x}_high:Q"
+    colour = method_colour(_families(points))
+    base = alt.Chart(points).mark_rule(opacity=0.45, strokeWidth=1.2).encode(color=colour)
+    found = []
+    for name, channel, other in ((x, "x", "y"), (y, "y", "x")):
+        if f"{name}_low" not in points:
+            continue
+        start = axes[channel].copy()
+        start.shorthand = f"{name}_low:Q"
+        ends = {channel: start, f"{channel}2": f"{name}_high:Q", other: axes[other]}
+        found.append(base.transform_filter(f"isValid(datum['{name}_low'])").encode(**ends))
+    return found
+
+
+def _line(points: pd.DataFrame, x: str, axes: Mapping[str, Any]) -> Any:
+    points = points.assign(position=range(len(points)))
+    mark = alt.Chart(points).mark_line(
+        interpolate=step_of(x), strokeDash=[5, 3], color="#888888", strokeWidth=1.5
     )
-    along = base.transform_filter(f"isValid(datum['{y}_low'])").encode(
-        x=axes["x"], y=alt.Y(f"{y}_low:Q").title(TITLES[y]), y2=f"{y}_high:Q"
-    )
-    return [across, along]
+    return mark.encode(**axes, order=alt.Order("position:Q"))
 
 
-def _staircase(rows: pd.DataFrame, x: str, y: str, axes: Mapping[str, Any]) -> Any:
-    line = alt.Chart(rows).mark_line(
-        interpolate=step_of(x, y), strokeDash=[5, 3], color="#888888", strokeWidth=1.5
-    )
-    return line.encode(**axes, order=alt.Order(f"{x}:Q"))
+def _anchors(rows: pd.DataFrame, axes: Mapping[str, Any], theme: str) -> list[Any]:
+    """Base and oracle: references, in no method's colour."""
+    found = []
+    for name, shape in ANCHOR_SHAPES.items():
+        mark = alt.Chart(rows[rows["method"] == name]).encode(
+            **axes, description=alt.Description("configuration:N"), tooltip=_tooltip()
+        )
+        # Fixed shapes: an encoding would share the methods' scale and change their shapes.
+        found.append(
+            mark.mark_point(size=200, filled=True, opacity=1, color=ANCHOR[theme], shape=shape)
+        )
+        text = mark.mark_text(dy=-16, color=ANCHOR[theme], fontWeight="bold")
+        found.append(text.encode(text="configuration:N"))
+    return found
 
 
-def _anchors(rows: pd.DataFrame, axes: Mapping[str, Any], theme: str) -> Any:
-    mark = alt.Chart(rows).encode(
-        **axes, tooltip=["configuration"], description=alt.Description("configuration:N")
-    )
-    star = mark.mark_point(shape="cross", size=160, filled=True, color=ANCHOR[theme], angle=45)
-    text = mark.mark_text(dy=-14, color=ANCHOR[theme], fontWeight="bold")
-    return star + text.encode(text="configuration:N")
-
-
-def _labels(rows: pd.DataFrame, x: str, y: str, theme: str) -> Any:
-    """Names of the undominated points only: more would cover each other."""
-    text = alt.Chart(rows).mark_text(
-        dy=-13, fontSize=11, color=ANCHOR[theme], align="right", dx=-4, limit=240
-    )
-    return text.encode(x=f"{x}:Q", y=f"{y}:Q", text="configuration:N")
+def _labels(
+    rows: pd.DataFrame,
+    axes: Mapping[str, Any],
+    x: str,
+    across: tuple[float, float],
+    theme: str,
+) -> list[Any]:
+    """Names of the undominated points only, each towards the middle and on a halo: more would cover each other."""
+    left = rows[x] < sum(across) / 2
+    found = []
+    for chosen, side, shift in ((rows[left], "left", 12), (rows[~left], "right", -12)):
+        text = alt.Chart(chosen).encode(**axes, text="configuration:N")
+        place: dict[str, Any] = {"dx": shift, "dy": -11, "fontSize": 11, "align": side}
+        ground = GROUND[theme]
+        found.append(text.mark_text(**place, color=ground, stroke=ground, strokeWidth=3))
+        found.append(text.mark_text(**place, color=ANCHOR[theme]))
+    return found
 
 
 def _rings(rows: pd.DataFrame, axes: Mapping[str, Any], theme: str) -> Any:
@@ -129,22 +221,24 @@ def _rings(rows: pd.DataFrame, axes: Mapping[str, Any], theme: str) -> Any:
 
 def _points(rows: pd.DataFrame, axes: Mapping[str, Any], size: str) -> Any:
     pick = alt.selection_point(name="pick", fields=["configuration"], toggle="event.shiftKey")
-    methods = sorted(rows["method"].unique()) if len(rows) else []
+    names = _families(rows)
+    legend = alt.Legend(symbolOpacity=1)
     return (
         alt.Chart(rows)
-        .mark_point(strokeWidth=2)
+        .mark_point(strokeWidth=2, opacity=1)
         .encode(
             **axes,
-            color=alt.Color("method:N").scale(colours(methods)).title("Method"),
-            shape=alt.Shape("method:N").scale(shapes(methods)).title("Method"),
+            color=method_colour(names),
+            shape=alt.Shape("family:N", scale=shapes(names), title="Method", legend=legend),
             fill=alt.condition(
-                "datum.complete",
-                alt.Color("method:N").scale(colours(methods)),
+                f"datum.kind == '{COMPLETE}'",
+                alt.Color("family:N").scale(colours(names)),
                 alt.value("transparent"),
             ),
             size=alt.Size("sized:Q")
-            .scale(range=[70, 420], zero=False)
-            .title(NAMES[size].capitalize()),
+            .scale(range=[60, 380], zero=False)
+            .legend(tickCount=4, symbolType="circle")
+            .title(NAMES.get(size, size).capitalize()),
             description=alt.Description("configuration:N"),
             tooltip=_tooltip(),
         )
@@ -168,7 +262,7 @@ def _tooltip() -> list[alt.Tooltip]:
 
 
 def caption(frame: pd.DataFrame) -> str:
-    """One sentence or two that are true of the frame: who is undominated, who hides, what is missing."""
+    """A few sentences that are true of the frame: who is undominated, who hides, what is missing."""
     rows = frame[~frame["method"].isin(ANCHORS)] if len(frame) else frame
     if rows.empty:
         return "No configuration has a number yet."
@@ -176,23 +270,28 @@ def caption(frame: pd.DataFrame) -> str:
     sentences = []
     if len(known):
         kept = int(known["on_front"].astype(bool).sum())
-        verb = "is" if kept == 1 else "are"
+        noun, verb = "configuration" if len(known) == 1 else "configurations", "are"
         sentences.append(
-            f"{kept} of {len(known)} complete configurations {verb} non-dominated in robust forget"
-            " quality, utility and compute."
+            f"{kept} of {len(known)} complete {noun} {'is' if kept == 1 else verb} non-dominated"
+            " in robust forget quality, utility and compute."
         )
-        sentences.append(_hiders(known))
+        sentences.append(_hider(known))
     open_rows = len(rows) - len(known)
     if open_rows:
-        sentences.append(f"{open_rows} still lack numbers.")
+        sentences.append(
+            f"{open_rows} {'is' if open_rows == 1 else 'are'} not compared: a number is missing."
+        )
+    if int(rows["seeds"].iloc[0]) == 1:
+        sentences.append("1 seed: no intervals.")
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _hiders(known: pd.DataFrame) -> str:
-    drop = known["claimed_forget_quality"] - known["robust_forget_quality"]
+def _hider(known: pd.DataFrame) -> str:
+    """Who claims most beyond what stays, if anybody does by a fifth of the scale."""
+    drop = (known["claimed_forget_quality"] - known["robust_forget_quality"]).astype(float)
     if not drop.notna().any() or drop.max() < 0.2:
         return ""
-    row = known.loc[drop == drop.max()].iloc[0]
+    row = known.iloc[int(np.nanargmax(drop))]
     return (
         f"{row['configuration']} claims {row['claimed_forget_quality']:.2f} and keeps"
         f" {row['robust_forget_quality']:.2f} after the attack."

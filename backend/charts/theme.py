@@ -1,5 +1,6 @@
-"""Colours, shapes and paper sizes that all charts share."""
+"""Colours, shapes, axes and paper sizes that all charts share."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -7,16 +8,20 @@ import altair as alt
 # Okabe and Ito's palette: told apart with the common kinds of colour blindness, on white and on black.
 PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C00", "#7F7F7F"]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right"]
+DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4]]
+STAR = "M0,-1L.235,-.324L.951,-.309L.380,.124L.588,.809L0,.4L-.588,.809L-.380,.124L-.951,-.309L-.235,-.324Z"
+ANCHOR_SHAPES = {"base": "cross", "oracle": STAR}
 ANCHOR = {"light": "#444444", "dark": "#cccccc"}
+GROUND = {"light": "#ffffff", "dark": "#0e1117"}
 FONT = "Liberation Sans"  # metrically Arial; exports embed it, and fall back to sans-serif
 SVG: dict[str, Any] = {"embedOptions": {"renderer": "svg"}}
 PAPER = {"one column": 234, "two columns": 486}  # points: 3.25 in and 6.75 in
 
 TITLES = {
-    "robust_forget_quality": "Robust forget quality (↑, after the attack)",
-    "claimed_forget_quality": "Claimed forget quality (↑, before any attack)",
-    "utility": "Utility (↑, base = 1)",
-    "compute": "Compute (↓, FLOPs, oracle = 1)",
+    "robust_forget_quality": "Robust forget quality (↑ after the attack; base = 0, oracle = 1)",
+    "claimed_forget_quality": "Claimed forget quality (↑ before any attack; base = 0, oracle = 1)",
+    "utility": "Utility (↑ what is kept; base = 1)",
+    "compute": "Compute (↓ FLOPs; base = 0, oracle = 1)",
 }
 DIRECTIONS = {
     "robust_forget_quality": "up",
@@ -32,23 +37,43 @@ NAMES = {
 }
 
 
-def colours(names: list[str]) -> alt.Scale:
+def title_of(name: str, anchor: str = "oracle") -> str:
+    """An axis title: words, direction and what the scale is anchored at; a metric's plain name for other columns."""
+    title = TITLES.get(name, name.replace("_", " ").capitalize())
+    return title if anchor == "oracle" else title.replace("oracle = 1", f"{anchor} = 1")
+
+
+def axis(**more: Any) -> alt.Axis:
+    """An axis with few enough ticks to read."""
+    return alt.Axis(tickCount=8, labelOverlap=True, **more)
+
+
+def colours(names: Sequence[str]) -> alt.Scale:
     """One colour for each name, in the order given."""
     palette = [PALETTE[i % len(PALETTE)] for i in range(len(names))]
-    return alt.Scale(domain=names, range=palette)
+    return alt.Scale(domain=list(names), range=palette)
 
 
-def shapes(names: list[str]) -> alt.Scale:
+def shapes(names: Sequence[str]) -> alt.Scale:
     """One shape for each name, so that colour is never the only sign."""
-    return alt.Scale(domain=names, range=[SHAPES[i % len(SHAPES)] for i in range(len(names))])
+    return alt.Scale(domain=list(names), range=[SHAPES[i % len(SHAPES)] for i in range(len(names))])
 
 
-def paper(chart: Any, width: int = 486, height: int = 300) -> Any:
-    """A copy for paper: stated size, an embeddable font, a white ground."""
+def dashes(names: Sequence[str]) -> alt.Scale:
+    """One kind of line for each name; with the colours no two of forty lines look alike."""
+    found = [DASHES[(i // len(PALETTE) + i) % len(DASHES)] for i in range(len(names))]
+    return alt.Scale(domain=list(names), range=found)
+
+
+def paper(chart: Any, width: int = PAPER["two columns"], height: int = 300) -> Any:
+    """A copy for paper: stated size in points, an embeddable font, a white ground."""
     copied: Any = chart.copy(deep=True)
     inner = copied.spec if isinstance(copied, alt.FacetChart) else copied
     if not isinstance(copied, alt.HConcatChart | alt.VConcatChart):
-        inner.width, inner.height = width, height
+        inner.width = width
+        inner.height = height if inner.height is alt.Undefined else min(inner.height, height)
     return copied.configure(
-        font=FONT, background="white", axis=alt.AxisConfig(labelFontSize=10, titleFontSize=11)
-    ).configure_legend(labelFontSize=10, titleFontSize=11, labelLimit=300)
+        font=FONT,
+        background="white",
+        axis=alt.AxisConfig(labelFontSize=9, titleFontSize=10, titleFontWeight="normal"),
+    ).configure_legend(labelFontSize=9, titleFontSize=10, labelLimit=260)

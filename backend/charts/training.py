@@ -5,19 +5,26 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from backend.charts.theme import SVG, colours
+from backend.charts.theme import SVG, axis, colours, dashes
 
 
 def loss_chart(curves: pd.DataFrame) -> Any:
     """Training curves: columns metric, step, value; one line a metric."""
     names = list(dict.fromkeys(curves["metric"]))
+    legend = alt.Legend(symbolType="stroke", symbolSize=300) if len(names) > 1 else None
     return (
         alt.Chart(curves)
         .mark_line()
         .encode(
-            x=alt.X("step:Q").title("Step"),
-            y=alt.Y("value:Q").title("Value").scale(zero=False),
-            color=alt.Color("metric:N").scale(colours(names)).title("Curve"),
+            x=alt.X("step:Q", title="Step", axis=axis()),
+            y=alt.Y(
+                "value:Q",
+                title="Value" if len(names) > 1 else (names or ["Value"])[0].capitalize(),
+                scale=alt.Scale(zero=False),
+                axis=axis(),
+            ),
+            color=alt.Color("metric:N", scale=colours(names), title="Curve", legend=legend),
+            strokeDash=alt.StrokeDash("metric:N", scale=dashes(names), title="Curve"),
             tooltip=["metric:N", "step:Q", alt.Tooltip("value:Q", format=".4g")],
         )
         .properties(height=260, usermeta=SVG)
@@ -25,17 +32,27 @@ def loss_chart(curves: pd.DataFrame) -> Any:
 
 
 def category_chart(figures: pd.DataFrame) -> Any:
-    """Figures by kind of item: columns category, split, metric, value (and items for the tooltip)."""
+    """Figures by kind of item: columns category, split, metric, value; standard_error draws a bar of two."""
     names = list(dict.fromkeys(figures["split"]))
-    return (
-        alt.Chart(figures)
-        .mark_bar()
-        .encode(
-            x=alt.X("category:N").title(None).axis(labelAngle=0, labelFontSize=14),
-            xOffset="split:N",
-            y=alt.Y("value:Q").title(str(figures["metric"].iloc[0]) if len(figures) else "Value"),
-            color=alt.Color("split:N").scale(colours(names)).title("Split"),
-            tooltip=["category:N", "split:N", alt.Tooltip("value:Q", format=".3f"), "items:Q"],
-        )
-        .properties(height=240, usermeta=SVG)
+    metric = str(figures["metric"].iloc[0]) if len(figures) else "Value"
+    base = alt.Chart(figures).encode(
+        x=alt.X("category:N", title=None, axis=alt.Axis(labelAngle=0, labelFontSize=14)),
+        xOffset=alt.XOffset("split:N").scale(domain=names),
     )
+    bars = base.mark_bar().encode(
+        y=alt.Y("value:Q", title=metric.capitalize(), axis=axis()),
+        color=alt.Color("split:N").scale(colours(names)).title("Split"),
+        tooltip=["category:N", "split:N", alt.Tooltip("value:Q", format=".3f"), "items:Q"],
+    )
+    layers = [bars]
+    if "standard_error" in figures:
+        spread = base.transform_filter("isValid(datum.standard_error)").transform_calculate(
+            low="datum.value - 2 * datum.standard_error",
+            high="datum.value + 2 * datum.standard_error",
+        )
+        layers.append(
+            spread.mark_rule(color="#7F7F7F", strokeWidth=2).encode(
+                y=alt.Y("low:Q", title=metric.capitalize()), y2="high:Q"
+            )
+        )
+    return alt.layer(*layers).properties(height=240, usermeta=SVG)
