@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CODE = [
     path
-    for folder in ("backend", "db", "pages", "tests")
+    for folder in ("backend", "db", "pages")
     for path in sorted((ROOT / folder).rglob("*.py"))
     if "versions" not in path.parts
 ] + [ROOT / "app.py"]

@@ -46,7 +46,7 @@ def _runs(arguments: argparse.Namespace) -> None:
     if arguments.json:
         return show(rows)
     for one in rows:
-        told = one["error"] or (f"blocked by run {row['blocked_by']}" if row["blocked_by"] else "")
+        told = one["error"] or (f"blocked by run {one['blocked_by']}" if one["blocked_by"] else "")
         name = f"{row['stage']} {row['name']}"
         print(f"{row['id']:6} {name:24} seed {row['seed']:<4} {row['state']:10} {told}".rstrip())
     return None
