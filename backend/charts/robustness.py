@@ -23,7 +23,7 @@ def _by_last_score(curves: pd.DataFrame) -> list[str]:
     return [str(name) for name in means.index] + rest
 
 
-def relearning_chart(curves: pd.DataFrame, metric: str = "accuracy", theme: str = "light") -> Any:
+def relearning_chart(curves: pd.DataFrame, metric: str = "accuracy", theme: str = "neutral") -> Any:
     """Worst case A_m(t) of every configuration, mean and range over seeds; base and oracle as grey references.
 
     `curves` is what `backend.frontier.relearning_curves` gives; configurations with missing cells are left out.
@@ -105,7 +105,7 @@ def cells_chart(curves: pd.DataFrame, metric: str = "accuracy") -> Any:
     return alt.layer(*layers).properties(height=300, usermeta=SVG)
 
 
-def grid_chart(curves: pd.DataFrame, metric: str = "accuracy", theme: str = "light") -> Any:
+def grid_chart(curves: pd.DataFrame, metric: str = "accuracy") -> Any:
     """Which learning rate breaks which configuration: the last step's score as a heat map, mean over seeds."""
     cells = curves[~curves["cell"].isin([WORST, SO_FAR])]
     keys = ["configuration", "cell"]
