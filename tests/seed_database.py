@@ -34,6 +34,8 @@ MODELS: dict[tuple[str, Any], tuple[float, float, float, float]] = {
     ("rmu", None): (0.07, 0.83, 0.99, 0.06),
 }  # fmt: skip
 
+Held = tuple[Engine, int, int]
+
 
 def seed_study(
     engine: Engine,
@@ -91,7 +93,7 @@ def _half_way(engine: Engine, claim: writes.Claim, row: Mapping[str, Any]) -> No
     writes.heartbeat(*held, 3600, 600, 1200, "loss 1.23")
 
 
-def _trained(held: Any, row: Mapping[str, Any], points: int) -> None:
+def _trained(held: Held, row: Mapping[str, Any], points: int) -> None:
     rows = [
         {"metric": metric, "split": "train", "step": 100 * k, "value": scale * np.exp(-k / 4) + 0.02}
         for metric, scale in (("loss", 4.0), ("retain_loss", 3.0))
@@ -110,7 +112,7 @@ def _model(engine: Engine, row: Mapping[str, Any]) -> tuple[float, float, float,
     return max(0.0, before - shift), max(0.0, after - 2 * shift), retain - shift / 2, share
 
 
-def _evaluated(held: Any, row: Mapping[str, Any]) -> None:
+def _evaluated(held: Held, row: Mapping[str, Any]) -> None:
     before, _, retain, _ = _model(held[0], row)
     rows, items, samples = [], [], []
     for split, count in ITEMS.items():
@@ -121,7 +123,7 @@ def _evaluated(held: Any, row: Mapping[str, Any]) -> None:
     writes.record(*held, measurements=rows, items=items, samples=samples)
 
 
-def _attacked(held: Any, row: Mapping[str, Any]) -> None:
+def _attacked(held: Held, row: Mapping[str, Any]) -> None:
     before, after, _, _ = _model(held[0], row)
     target, steps = row["parameters"]["target"], row["parameters"]["steps"]
     before, after = (0.01, 0.02) if target == "placebo" else (before, after)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -159,7 +160,7 @@ def look_at_the_point(page: Any, address: str) -> None:
     assert "pick=MaxEnt" in page.url
     page.reload()
     expect(page.get_by_text("recovery = (after").first).to_be_visible()
-    page.get_by_role("link", name="run ").first.click()
+    page.get_by_role("link", name=re.compile(r"^run \d+$")).first.click()
     expect(page.get_by_role("heading", name="suppress max_ent, seed 0")).to_be_visible()
     expect(page.get_by_text("complete").first).to_be_visible()
     page.go_back()
@@ -167,9 +168,9 @@ def look_at_the_point(page: Any, address: str) -> None:
 
 
 def test_downloads_are_what_their_names_say(serve: Any, page: Any, tmp_path: Path) -> None:
-    monkeyed = serve()
+    address = serve()
     seed_study(session.require_database(), overrides=SMALL)
-    open_at(page, f"{monkeyed}/", "Frontier")
+    open_at(page, f"{address}/", "Frontier")
     expect(page.locator("svg.marks").first).to_be_visible()
     found = {}
     for label in ("PNG", "SVG", "PDF", "HTML", "Vega-Lite", "CSV", "LaTeX"):
