@@ -1,7 +1,8 @@
 """How much the training loop costs: steps per second against a bare torch loop and against transformers.Trainer.
 
 All three train the quick model on the same batches of the base's size with the same optimiser, in turn, several times;
-the ratio is that of the medians.
+the ratio is that of the medians. They share a process, so the other two profit from `backend.memory` as well: what is
+compared is the loop alone.
 """
 
 import statistics
