@@ -137,7 +137,7 @@ def test_a_loss_as_forget_and_retain_metric_turns_everything_round() -> None:
     made = empty((0,), [relearning([1e-3])], direction="down")
     ids = [made.run("base", "base", flops=4e12), made.run("oracle", "oracle", flops=2e12)]
     ids.append(made.run("suppress", "npo", 0, ids[0], flops=1e12))
-    stages = ((), (), (("suppress", "npo", {}),))
+    stages: tuple[Any, ...] = ((), (), (("suppress", "npo", {}),))
     for label, model, chain in zip(("Base", "Oracle", "NPO"), ids, stages, strict=True):
         made.configuration(label, chain, {0: model})
     cell = made.document["attacks"][0]["grid"][0]

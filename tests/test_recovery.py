@@ -44,7 +44,11 @@ def test_the_attacker_chooses_on_validation_and_is_read_on_score(scale: Scale) -
     generator = np.random.default_rng(0)
     for _ in range(50):
         values = generator.integers(0, 6, size=(4, 5, 2)) / 5  # few values, so ties are common
-        rows = [(c, 10 * s, *map(float, values[c, s])) for c in range(4) for s in range(5)]
+        rows = [
+            (c, 10 * s, float(values[c, s, 0]), float(values[c, s, 1]))
+            for c in range(4)
+            for s in range(5)
+        ]
         for budget in (0, 10, 25, 40):
             found = strongest(curves(rows), scale, budget)
             assert found is not None

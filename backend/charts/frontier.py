@@ -21,6 +21,7 @@ from backend.charts.theme import (
 )
 
 ANCHORS = ("base", "oracle")
+COMPETITOR = "datum.method != 'base' && datum.method != 'oracle'"
 COMPLETE, HOLLOW = "complete", "attack cells missing"
 
 
@@ -122,32 +123,38 @@ def frontier_chart(
     """
     anchor = str(frame["anchor"].iloc[0]) if len(frame) else "oracle"
     rows = drawn(frame, x, y, size)
-    rows["selected"] = rows["configuration"].isin(list(selected))
-    points = rows[~rows["method"].isin(ANCHORS)]
     across, along = domain(rows, x), domain(rows, y)
+    kept = front(rows, x, y)
+    names = list(dict.fromkeys(rows.loc[~rows["method"].isin(ANCHORS), "family"]))
     axes: dict[str, Any] = {
         "x": _axis(alt.X, x, across, anchor),
         "y": _axis(alt.Y, y, along, anchor),
     }
-    line = staircase(points, x, y, across, along)
-    kept = front(points, x, y)
-    return alt.layer(
-        *_crosses(points, x, y, axes),
-        _line(line, x, axes),
-        *_anchors(rows[rows["method"].isin(ANCHORS)], axes, theme),
-        _rings(rows, axes, theme),
-        _points(points, axes, size),
-        *_labels(kept, axes, x, across, theme),
-    ).properties(height=460, usermeta=SVG)
+    layers = [
+        *_crosses(rows, x, y, axes, names),
+        _line(staircase(rows, x, y, across, along), x, axes),
+        *_labels(axes, theme),
+        *_anchors(axes, theme),
+        _rings(axes, theme),
+        _points(axes, size, names),
+    ]
+    rows["selected"] = rows["configuration"].isin(list(selected))
+    named = np.where(rows[x] < sum(across) / 2, "left", "right")
+    rows["label"] = np.where(rows["configuration"].isin(kept["configuration"]), named, "")
+    data = rows[[name for name in rows if name in _drawn_columns(x, y, size)]]
+    return alt.layer(*layers, data=data).properties(height=460, usermeta=SVG)
+
+
+def _drawn_columns(*axes: str) -> set[str]:
+    """What the layers read: every other column would be written into the picture's data as well."""
+    ends = {f"{name}{end}" for name in axes for end in ("", "_low", "_high")}
+    told = {"configuration", "method", "family", "kind", "sized", "selected", "label"}
+    return ends | told | {str(tip.shorthand).partition(":")[0] for tip in _tooltip()}
 
 
 def _axis(channel: Any, name: str, limits: tuple[float, float], anchor: str) -> Any:
     scale = alt.Scale(domain=list(limits), nice=False, zero=False)
     return channel(f"{name}:Q", title=title_of(name, anchor), scale=scale, axis=axis())
-
-
-def _families(rows: pd.DataFrame) -> list[str]:
-    return list(dict.fromkeys(rows["family"]))
 
 
 def method_colour(names: Sequence[str]) -> alt.Color:
@@ -156,18 +163,20 @@ def method_colour(names: Sequence[str]) -> alt.Color:
     return alt.Color("family:N", scale=colours(names), title="Method", legend=legend)
 
 
-def _crosses(points: pd.DataFrame, x: str, y: str, axes: Mapping[str, Any]) -> list[Any]:
-    """Error crosses: the intervals over seeds where there are any."""
-    colour = method_colour(_families(points))
-    base = alt.Chart(points).mark_rule(opacity=0.45, strokeWidth=1.2).encode(color=colour)
+def _crosses(
+    rows: pd.DataFrame, x: str, y: str, axes: Mapping[str, Any], names: Sequence[str]
+) -> list[Any]:
+    """Error crosses: the intervals over seeds where there are any; the references have none."""
+    base = alt.Chart().mark_rule(opacity=0.45, strokeWidth=1.2).encode(color=method_colour(names))
     found = []
     for name, channel, other in ((x, "x", "y"), (y, "y", "x")):
-        if f"{name}_low" not in points:
+        if f"{name}_low" not in rows:
             continue
         start = axes[channel].copy()
         start.shorthand = f"{name}_low:Q"
         ends = {channel: start, f"{channel}2": f"{name}_high:Q", other: axes[other]}
-        found.append(base.transform_filter(f"isValid(datum['{name}_low'])").encode(**ends))
+        known = f"isValid(datum['{name}_low']) && {COMPETITOR}"
+        found.append(base.transform_filter(known).encode(**ends))
     return found
 
 
@@ -179,34 +188,27 @@ def _line(points: pd.DataFrame, x: str, axes: Mapping[str, Any]) -> Any:
     return mark.encode(**axes, order=alt.Order("position:Q"))
 
 
-def _anchors(rows: pd.DataFrame, axes: Mapping[str, Any], theme: str) -> list[Any]:
+def _anchors(axes: Mapping[str, Any], theme: str) -> list[Any]:
     """Base and oracle: references, in no method's colour."""
     found = []
     for name, shape in ANCHOR_SHAPES.items():
-        mark = alt.Chart(rows[rows["method"] == name]).encode(
-            **axes, description=alt.Description("configuration:N"), tooltip=_tooltip()
-        )
+        mark = alt.Chart().transform_filter(f"datum.method == '{name}'").encode(**axes)
         # Fixed shapes: an encoding would share the methods' scale and change their shapes.
-        found.append(
-            mark.mark_point(size=200, filled=True, opacity=1, color=ANCHOR[theme], shape=shape)
-        )
-        text = mark.mark_text(dy=-16, color=ANCHOR[theme], fontWeight="bold")
+        style: dict[str, Any] = {"filled": True, "opacity": 1, "color": ANCHOR[theme]}
+        described = {"description": alt.Description("configuration:N"), "tooltip": _tooltip()}
+        found.append(mark.mark_point(shape=shape, size=200, **style).encode(**described))
+        above = -16 if name == "oracle" else 18
+        text = mark.mark_text(dy=above, color=ANCHOR[theme], fontWeight="bold")
         found.append(text.encode(text="configuration:N"))
     return found
 
 
-def _labels(
-    rows: pd.DataFrame,
-    axes: Mapping[str, Any],
-    x: str,
-    across: tuple[float, float],
-    theme: str,
-) -> list[Any]:
+def _labels(axes: Mapping[str, Any], theme: str) -> list[Any]:
     """Names of the undominated points only, each towards the middle and on a halo: more would cover each other."""
-    left = rows[x] < sum(across) / 2
     found = []
-    for chosen, side, shift in ((rows[left], "left", 12), (rows[~left], "right", -12)):
-        text = alt.Chart(chosen).encode(**axes, text="configuration:N")
+    for side, shift in (("left", 12), ("right", -12)):
+        here = alt.Chart().transform_filter(f"datum.label == '{side}'")
+        text = here.encode(**axes, text="configuration:N")
         place: dict[str, Any] = {"dx": shift, "dy": -11, "fontSize": 11, "align": side}
         ground = GROUND[theme]
         found.append(text.mark_text(**place, color=ground, stroke=ground, strokeWidth=3))
@@ -214,17 +216,17 @@ def _labels(
     return found
 
 
-def _rings(rows: pd.DataFrame, axes: Mapping[str, Any], theme: str) -> Any:
-    ring = alt.Chart(rows).transform_filter("datum.selected")
+def _rings(axes: Mapping[str, Any], theme: str) -> Any:
+    ring = alt.Chart().transform_filter("datum.selected")
     return ring.mark_point(size=620, strokeWidth=2.5, color=ANCHOR[theme]).encode(**axes)
 
 
-def _points(rows: pd.DataFrame, axes: Mapping[str, Any], size: str) -> Any:
+def _points(axes: Mapping[str, Any], size: str, names: Sequence[str]) -> Any:
     pick = alt.selection_point(name="pick", fields=["configuration"], toggle="event.shiftKey")
-    names = _families(rows)
     legend = alt.Legend(symbolOpacity=1)
     return (
-        alt.Chart(rows)
+        alt.Chart()
+        .transform_filter(COMPETITOR)
         .mark_point(strokeWidth=2, opacity=1)
         .encode(
             **axes,

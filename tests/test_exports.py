@@ -1,0 +1,177 @@
+"""Files: whole, self-contained, and of the very data that the charts show."""
+
+import hashlib
+import io
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pypdf
+import pytest
+
+from backend import exports
+from backend.charts.frontier import frontier_chart
+from backend.charts.theme import FONT, PAPER
+from backend.frontier import frame
+from backend.stage import UserError
+from tests.frames import Frames, small
+
+
+@pytest.fixture(scope="module")
+def study() -> Frames:
+    return small((0, 1))
+
+
+@pytest.fixture(scope="module")
+def document(study: Frames) -> dict[str, Any]:
+    return study.build()
+
+
+@pytest.fixture(scope="module")
+def chart(document: dict[str, Any]) -> Any:
+    return frontier_chart(frame(document))
+
+
+@pytest.fixture(scope="module")
+def bundled(
+    study: Frames, document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    target = tmp_path_factory.mktemp("export") / "made up"
+    exports.bundle(document, study.curves(), target)
+    return target
+
+
+def test_a_bitmap_has_300_dots_an_inch(chart: Any) -> None:
+    content = exports.png(chart)
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", content[16:24])
+    place = content.index(b"pHYs") + 4
+    dots, _, unit = struct.unpack(">IIB", content[place : place + 9])
+    assert (dots, unit) == (11811, 1)  # a metre: 300 an inch
+    assert width > PAPER["two columns"] * 300 / 72
+    assert height > 300 * 300 / 72
+
+
+def test_a_pdf_is_one_page_with_its_font_inside(chart: Any) -> None:
+    reader = pypdf.PdfReader(io.BytesIO(exports.pdf(chart)))
+    assert len(reader.pages) == 1
+    fonts: Any = reader.pages[0]["/Resources"]["/Font"]  # type: ignore[index]
+    names = set()
+    for font in fonts.values():
+        inner = font.get_object()["/DescendantFonts"][0].get_object()
+        descriptor = inner["/FontDescriptor"].get_object()
+        assert "/FontFile2" in descriptor or "/FontFile3" in descriptor
+        names.add(str(inner["/BaseFont"]).split("+")[-1].split("-")[0])
+    assert FONT.replace(" ", "") in names
+    assert "MaxEnt" in reader.pages[0].extract_text()
+
+
+def test_a_page_of_its_own_needs_no_network(chart: Any) -> None:
+    text = exports.html(chart).decode()
+    assert "<script src" not in text
+    assert "vega-lite" in text
+    assert "MaxEnt" in text
+
+
+def test_the_specification_and_the_picture_are_of_the_same_data(
+    chart: Any, document: dict[str, Any]
+) -> None:
+    specification = json.loads(exports.vega(chart))
+    held = [row for rows in specification["datasets"].values() for row in rows]
+    known = {row["configuration"]: row for row in held if "configuration" in row}
+    for row in frame(document).to_dict("records"):
+        assert known[row["configuration"]]["utility"] == pytest.approx(row["utility"])
+    assert b"<text" in exports.svg(chart)
+
+
+def test_a_chart_for_a_dark_page_is_printed_on_white(document: dict[str, Any]) -> None:
+    text = exports.vega(frontier_chart(frame(document), theme="dark")).decode()
+    assert text == exports.vega(frontier_chart(frame(document))).decode()
+
+
+def test_the_csv_is_the_frame(document: dict[str, Any]) -> None:
+    rows = frame(document)
+    back = pd.read_csv(io.BytesIO(exports.csv(rows)))
+    assert list(back.columns) == list(rows.columns)
+    for name in ("utility", "robust_forget_quality", "compute_low"):
+        pd.testing.assert_series_equal(back[name], rows[name].astype(float))
+
+
+def test_tables_say_mean_and_interval_and_escape_what_they_must(document: dict[str, Any]) -> None:
+    rows = frame(document)
+    rows.loc[2, "configuration"] = r"50% _a_ & {b} | \c"
+    text = exports.latex(rows).decode()
+    assert r"50\% \_a\_ \& \{b\} | \textbackslash{}c & " in text
+    assert text.count(r"\\") == len(rows) + 1
+    assert r"\toprule" in text
+    assert r"$\pm$" in text
+    assert text.startswith("% Mean over 2 seeds")
+    table = exports.markdown(rows).decode()
+    assert r"\| \c" in table
+    assert "worst case over 3 attack cells, 150 steps; anchor: oracle." in table
+    rows["robust_forget_quality"] = None
+    assert "& --- &" in exports.latex(rows).decode()
+    assert "| — |" in exports.markdown(rows).decode()
+
+
+def test_a_bundle_holds_all_kinds_and_the_checksum_of_every_file(
+    bundled: Path, document: dict[str, Any]
+) -> None:
+    manifest = json.loads((bundled / "manifest.json").read_text())
+    files = {str(p.relative_to(bundled)) for p in bundled.rglob("*") if p.is_file()}
+    assert files == {*manifest["files"], "manifest.json"}
+    for name, checksum in manifest["files"].items():
+        assert hashlib.sha256((bundled / name).read_bytes()).hexdigest() == checksum
+    for name in ("frontier", "compute", "dumbbell", "relearning", "grid"):
+        for ending in ("png", "svg", "pdf", "html", "vl.json"):
+            assert f"plots/{name}.{ending}" in files
+    tables = {"tables/frontier.tex", "tables/frontier.md"}
+    assert tables | {"data/frontier.json", "data/frontier.csv", "data/relearning.csv"} <= files
+    assert json.loads((bundled / "data/frontier.json").read_text()) == document
+    assert manifest["study"] == "test data"
+    assert manifest["budget"] == 150
+    assert "altair" in manifest["packages"]
+
+
+def test_a_bundle_can_be_written_again_and_leaves_other_peoples_files(
+    bundled: Path, study: Frames, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bundled / "notes.txt").write_text("mine")
+    monkeypatch.setattr(exports, "WRITERS", {"vl.json": exports.vega})
+    exports.bundle({**document, "revision": 2}, study.curves(), bundled)
+    assert (bundled / "notes.txt").read_text() == "mine"
+    assert json.loads((bundled / "manifest.json").read_text())["revision"] == 2
+    assert not (bundled / "plots/frontier.png").exists()
+    assert [p.name for p in bundled.parent.iterdir()] == [bundled.name]
+
+
+def test_a_bundle_overwrites_nobody_elses_file(
+    tmp_path: Path, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "WRITERS", {"vl.json": exports.vega})
+    (tmp_path / "caption.txt").write_text("mine")
+    with pytest.raises(UserError, match="is not of an earlier export"):
+        exports.bundle(document, pd.DataFrame(), tmp_path)
+    with pytest.raises(UserError, match="is a file"):
+        exports.bundle(document, pd.DataFrame(), tmp_path / "caption.txt")
+    assert [p.name for p in tmp_path.iterdir()] == ["caption.txt"]
+
+
+def test_a_failure_leaves_nothing_behind(
+    tmp_path: Path, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(chart: Any) -> bytes:
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(exports, "WRITERS", {"png": broken})
+    with pytest.raises(RuntimeError):
+        exports.bundle(document, pd.DataFrame(), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_that_was_not_run_has_a_bundle_too(tmp_path: Path, study: Frames) -> None:
+    document = {**study.build(), "rows": []}
+    files = exports.bundle(document, pd.DataFrame(), tmp_path / "out")
+    assert {path.name for path in files} >= {"frontier.json", "frontier.csv", "manifest.json"}
