@@ -33,7 +33,7 @@ def relearning(study: str, metric: str) -> None:
         "The worst case over the grid: at every step the attacker keeps the cell and step that look best on the validation part."
     )
     if (curves["cell"] == WORST).any():
-        chart = relearning_chart(curves, metric)
+        chart = relearning_chart(curves, metric, reads.theme())
         st.altair_chart(chart, key="relearning", alt="Forget metric along the attack's steps")
         downloads(chart, curves, f"{study}-relearning", table=False)
     names = list(dict.fromkeys(curves["configuration"]))
@@ -91,7 +91,8 @@ def page() -> None:
     known = frame[~frame["method"].isin(["base", "oracle"])]
     st.subheader("Claimed against robust forget quality")
     if known["robust_forget_quality"].notna().any():
-        chart = dumbbell_chart(known)
+        # The page's height holds axis and title too: room for every name.
+        chart = dumbbell_chart(known).properties(height=100 + 36 * len(known))
         st.altair_chart(chart, key="dumbbell", alt="Claimed against robust forget quality")
         downloads(chart, frame, f"{study}-dumbbell")
     else:
@@ -99,7 +100,7 @@ def page() -> None:
     relearning(study, metric)
     if known["robust_forget_quality"].notna().any():
         st.subheader("Robustness against compute")
-        chart = compute_chart(frame, reads.theme())
+        chart = compute_chart(frame, reads.theme()).properties(height=460)
         st.altair_chart(chart, key="compute", alt="Robust forget quality against compute")
         paper_pair(frame)
     matching(study, document)
