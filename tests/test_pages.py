@@ -138,7 +138,7 @@ def test_a_failed_run_says_so_and_why(open_page: Open) -> None:
     at = open_page("3_Runs.py", "failed", run=str(failed_run()["id"]))
     assert not at.exception
     assert "failed" in told(at)
-    assert any("not a number at step 40" in text.value for text in at.text)
+    assert any("not a number at step 40" in error.value for error in at.error)
     assert "complete" not in at.header[0].value
 
 
