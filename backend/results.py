@@ -39,6 +39,11 @@ def frontier_document(
     measured = reads.measurements(
         engine, study_id=record.id, stages=["evaluate", "attack"], splits=splits
     )
+    agreement = reads.measurements(
+        engine, study_id=record.id, stages=["robustify"], splits=["agreement"], metrics=["kl"]
+    )
+    if len(agreement):
+        measured = pd.concat([measured, agreement], ignore_index=True)
     return frontier.build(
         record.document,
         reads.study_runs(engine, record.id),
