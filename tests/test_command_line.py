@@ -236,6 +236,9 @@ def test_demo_serves_the_dashboard_and_ctrl_c_ends_all_of_it(own_home: Path) -> 
     while not (own_home / "lethe.db").exists() and time.monotonic() < deadline:
         time.sleep(0.2)
     demo.send_signal(signal.SIGINT)
-    demo.wait(60)
+    try:
+        demo.wait(60)
+    finally:
+        demo.kill()
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0, "the server outlived the demo"

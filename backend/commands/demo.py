@@ -33,7 +33,11 @@ def _demo(arguments: argparse.Namespace) -> int:
     if not arguments.serve:
         return _study(arguments)
     check_port(arguments.port)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # a shell's background job starts with SIGINT ignored
+        signal.signal(number, _interrupt)
     with served(arguments.port) as server:
         address = f"http://localhost:{arguments.port}"
         print(address, flush=True)
