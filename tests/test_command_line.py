@@ -162,7 +162,9 @@ def test_a_study_goes_from_file_to_frontier_and_bundle(
     assert {"data/frontier.csv", "plots/frontier.pdf", "tables/frontier.tex"} <= set(
         manifest["files"]
     )
-    assert main(["export", "tiny", "--to", str(target)]) == 2
+    assert main(["export", "tiny", "--to", str(target)]) == 0, "a bundle can be written again"
+    (tmp_path / "file").write_text("mine")
+    assert main(["export", "tiny", "--to", str(tmp_path / "file")]) == 2
 
 
 def check_frontier(capsys: pytest.CaptureFixture[str]) -> None:

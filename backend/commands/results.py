@@ -47,8 +47,8 @@ def _runs(arguments: argparse.Namespace) -> None:
         return show(rows)
     for one in rows:
         told = one["error"] or (f"blocked by run {one['blocked_by']}" if one["blocked_by"] else "")
-        name = f"{row['stage']} {row['name']}"
-        print(f"{row['id']:6} {name:24} seed {row['seed']:<4} {row['state']:10} {told}".rstrip())
+        name = f"{one['stage']} {one['name']}"
+        print(f"{one['id']:6} {name:24} seed {one['seed']:<4} {one['state']:10} {told}".rstrip())
     return None
 
 
