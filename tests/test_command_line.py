@@ -150,7 +150,8 @@ def test_a_study_goes_from_file_to_frontier_and_bundle(
     assert told["new"] == 16 and told["flops"] > 0
     assert main(["frontier", "tiny", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["rows"] == []
-    assert backend("work", "--until-idle", "--slots", "2").returncode == 0
+    worked = backend("work", "--until-idle", "--slots", "2")
+    assert worked.returncode == 0 and "[16/16]" in worked.stderr, worked.stderr
     assert main(["submit", tiny, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert (again["new"], again["existing"], again["revision"]) == (0, 16, 1)
