@@ -5,7 +5,7 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from backend import commands
 from backend.stage import RunFailed, UserError
@@ -51,9 +51,5 @@ def _say(sentence: str, status: int) -> int:
     return status
 
 
-def _run() -> Any:
-    sys.exit(main())
-
-
 if __name__ == "__main__":
-    _run()
+    sys.exit(main())

@@ -14,7 +14,11 @@ from backend.registry import BOUNDED, CHOICES, DECLARED_DEFAULTS, DECORATORS, KI
 from backend.stage import UserError
 
 HERE = Path(__file__).parent
-SHARED_TRAINING = HERE / "training_parameters.py"
+# Parameters that several parts take as `**group`: where the function stands whose signature declares them.
+SHARED = {
+    "training": (HERE / "training_parameters.py", "training"),
+    "distillation": (HERE / "distillation.py", "distill_outputs"),
+}
 
 
 @dataclass(frozen=True)
@@ -172,23 +176,33 @@ def _declared(node: ast.FunctionDef, kind: str) -> dict[str, Any] | None:
 
 
 def _part(node: ast.FunctionDef, kind: str, declared: dict[str, Any]) -> Part:
-    own = _parameters(node)
-    neutral = dict(declared["neutral"])
-    if node.args.kwarg and node.args.kwarg.arg == "training":
-        names = {parameter.name for parameter in own}
-        shared, shared_neutral = _shared_training(SHARED_TRAINING.stat().st_mtime_ns)
-        own = (*own, *(parameter for parameter in shared if parameter.name not in names))
-        neutral = {**shared_neutral, **neutral}
+    parameters, neutral = _with_shared(node)
     summary = (ast.get_docstring(node) or "").split("\n\n")[0].replace("\n", " ")
-    return Part(node.name, kind, summary, own, declared, neutral)
+    return Part(node.name, kind, summary, parameters, declared, {**neutral, **declared["neutral"]})
 
 
-@lru_cache(maxsize=4)
-def _shared_training(changed: int) -> tuple[tuple[Parameter, ...], dict[str, Any]]:
-    tree = ast.parse(SHARED_TRAINING.read_text(encoding="utf-8"))
-    function = next(node for node in tree.body if isinstance(node, ast.FunctionDef))
-    constant = next(node for node in tree.body if isinstance(node, ast.Assign))
-    return _parameters(function), ast.literal_eval(constant.value)
+def _with_shared(node: ast.FunctionDef) -> tuple[tuple[Parameter, ...], dict[str, Any]]:
+    """A function's parameters and neutral values, with those of the group that it takes; its own come first."""
+    own = _parameters(node)
+    group = node.args.kwarg.arg if node.args.kwarg else ""
+    if group not in SHARED:
+        return own, {}
+    path, function = SHARED[group]
+    shared, neutral = _shared(path, function, path.stat().st_mtime_ns)
+    names = {parameter.name for parameter in own}
+    return (*own, *(p for p in shared if p.name not in names)), neutral
+
+
+@lru_cache(maxsize=8)
+def _shared(path: Path, name: str, changed: int) -> tuple[tuple[Parameter, ...], dict[str, Any]]:
+    """A group's parameters and the neutral values that its file names, if it does."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    function = next(n for n in body if isinstance(n, ast.FunctionDef) and n.name == name)
+    parameters, neutral = _with_shared(function)
+    for node in body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "NEUTRAL":
+            neutral = {**neutral, **ast.literal_eval(node.value)}
+    return parameters, neutral
 
 
 def _parameters(node: ast.FunctionDef) -> tuple[Parameter, ...]:

@@ -53,6 +53,13 @@ class RunContext:
         order = Order(len(examples), size, self.seed, f"{self.request.stage}/{purpose}")
         return Batches(self.loader(examples), order)
 
+    def forget_and_retain(self, size: int) -> tuple["Batches", "Batches"]:
+        """Batches of the forget and of the retain training data, `size` examples each."""
+        train = self.task.train
+        return self.batches(train["forget"], size, "forget"), self.batches(
+            train["retain"], size, "retain"
+        )
+
     def split(self, part: str) -> Examples:
         """A part of what the run aims at: attack, validation or score."""
         return self.task.splits[f"{self.target}_{part}"]

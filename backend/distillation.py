@@ -9,6 +9,7 @@ from backend.context import Batches, RunContext
 from backend.data import Task
 from backend.losses import forward_divergence
 from backend.models import scored_logits
+from backend.registry import Count, Course, Rate, Weight, Whole
 from backend.stage import Measured
 from backend.training import train
 
@@ -28,18 +29,30 @@ def distill_outputs(
     task: Task,
     run: RunContext,
     *,
-    steps: int,
-    learning_rate: float,
-    retain_batch: int,
-    forget_batch: int,
-    tolerance: float,
-    check_every: int,
+    steps: Count = 1200,
+    learning_rate: Rate = 3e-3,
+    retain_batch: Count = 128,
+    forget_batch: Whole = 64,
+    tolerance: Weight = 0.03,
+    check_every: Count = 20,
+    schedule: Course = "cosine",
+    warmup: Whole = 20,
     **training: Any,
 ) -> Any:
     """The student after imitating the teacher on retain and forget questions, without any label.
 
-    Ends once the student's retain metric is within `tolerance` of the teacher's (0 never ends early), checked every
-    `check_every` steps on retain validation data; the checks' passes are part of the run's FLOPs.
+    A part that distils takes these parameters as `**distillation`. Training ends once the student has recovered its
+    teacher on retain validation data; the checks' passes are part of the run's FLOPs.
+
+    Args:
+        steps: largest number of distillation steps
+        learning_rate: peak learning rate of AdamW
+        retain_batch: retain questions a step
+        forget_batch: forget questions a step, answered by the teacher; 0 distils on retain questions only
+        tolerance: stop within this of the teacher's retain metric (absolute for shares, relative for losses); 0 never
+        check_every: steps between checks of the stop rule
+        schedule: course of the learning rate; a falling one lets the student settle
+        warmup: steps over which the learning rate rises linearly from 0
     """
     declared = part("metrics", task.retain_metric).declared
     retain = run.batches(task.train["retain"], retain_batch, "retain")
@@ -71,6 +84,8 @@ def distill_outputs(
             learning_rate=learning_rate,
             check=check,
             check_every=check_every,
+            schedule=schedule,
+            warmup=warmup,
             **training,
         )
     if tolerance > 0 and done == steps:

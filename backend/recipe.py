@@ -1,5 +1,6 @@
 """Doing one run: from a request to a finished checkpoint and its ledger."""
 
+import json
 import resource
 import time
 from functools import lru_cache
@@ -111,7 +112,8 @@ def _ledger(run: RunContext, seconds: float) -> StageOutcome:
 
 
 def _task(request: StageRequest) -> Task:
-    task = _built(request.setting["name"], repr(sorted(request.setting["parameters"].items())))
+    parameters = json.dumps(request.setting["parameters"], sort_keys=True)
+    task = _built(request.setting["name"], parameters)
     if task.content_hash != request.setting["content_hash"]:
         raise RunFailed(
             f"The data of the setting {task.name} changed since the study was submitted"
@@ -123,6 +125,4 @@ def _task(request: StageRequest) -> Task:
 @lru_cache(maxsize=4)
 def _built(name: str, parameters: str) -> Task:
     """Settings that one slot process meets again and again are made once."""
-    import ast
-
-    return build_task(name, dict(ast.literal_eval(parameters)))
+    return build_task(name, json.loads(parameters))

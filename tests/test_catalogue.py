@@ -8,19 +8,24 @@ from typing import Any
 
 import pytest
 
-from backend import catalogue, registry, training_parameters
+from backend import catalogue, distillation, registry, training_parameters
 from backend.registry import Bounds
 from backend.stage import UserError
 
 ALL = [(kind, part.name) for kind in registry.KINDS for part in catalogue.parts(kind)]
 
 
+GROUPS = {
+    "training": training_parameters.training,
+    "distillation": distillation.distill_outputs,
+}
+
+
 def imported_parameters(function: Any) -> dict[str, Any]:
     signature = inspect.signature(function)
     own = {p.name: p.default for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY}
-    if "training" in signature.parameters:
-        return {**training_parameters.training(), **own}
-    return own
+    taken = [group for name, group in GROUPS.items() if name in signature.parameters]
+    return {**imported_parameters(taken[0]), **own} if taken else own
 
 
 @pytest.mark.parametrize(("kind", "name"), ALL)

@@ -34,8 +34,7 @@ def max_ent(
         batch_size: forget facts a step, and as many retain facts
         retain_weight: weight of the retain loss
     """
-    retain = run.batches(task.train["retain"], batch_size, "retain")
-    forget = run.batches(task.train["forget"], batch_size, "forget")
+    forget, retain = run.forget_and_retain(batch_size)
 
     def loss(k: int) -> Any:
         kept = retain(k)

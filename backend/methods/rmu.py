@@ -52,8 +52,7 @@ def rmu(
     width = model.config.hidden_size
     direction = F.normalize(torch.randn(width, generator=run.generator("direction")), dim=0)
     target = coefficient * direction.to(run.device)
-    retain = run.batches(task.train["retain"], batch_size, "retain")
-    forget = run.batches(task.train["forget"], batch_size, "forget")
+    forget, retain = run.forget_and_retain(batch_size)
 
     def loss(k: int) -> Any:
         kept, dropped = retain(k), forget(k)
