@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,6 +13,20 @@ from backend.settings import build_task
 # Raised after a fix to what the stage itself does; parts carry versions of their own.
 STAGE_VERSIONS = {"base": 1, "oracle": 1, "evaluate": 1}
 TWIN_SEED = 10_000  # the second oracle of seed s is trained with seed s + TWIN_SEED
+
+
+def current_version(stage: str, name: str, metrics: Sequence[str] = ()) -> int:
+    """The version under which a run of this stage is planned today; runs of an older one are stale.
+
+    Raises:
+        UserError: there is no such part (any more)
+    """
+    if stage == "evaluate":
+        fixes = sum(catalogue.part("metrics", metric).version - 1 for metric in metrics)
+        return STAGE_VERSIONS["evaluate"] + fixes
+    if stage in STAGE_VERSIONS:
+        return STAGE_VERSIONS[stage]
+    return catalogue.part("attacks" if stage == "attack" else "methods", name).version
 
 
 @dataclass(frozen=True)
@@ -102,15 +116,15 @@ class _Planner:
     def _model(
         self, stage: str, name: str, seed: int, parameters: dict[str, Any], parent: str | None
     ) -> str:
-        inputs, version, neutral = {}, STAGE_VERSIONS.get(stage, 1), {}
+        inputs, neutral = {}, {}
         if stage not in STAGE_VERSIONS:
             part = catalogue.part("methods", name)
-            version, neutral = part.version, part.neutral
+            neutral = part.neutral
             inputs = self._inputs(part, parameters, seed)
+        version = current_version(stage, name)
         model = self._add(stage, name, version, neutral, parameters, seed, parent, inputs)
-        metrics = {m: catalogue.part("metrics", m).version for m in self.task.metrics}
-        asked = {"metrics": list(metrics)}
-        version = STAGE_VERSIONS["evaluate"] + sum(v - 1 for v in metrics.values())
+        asked = {"metrics": list(self.task.metrics)}
+        version = current_version("evaluate", "standard", asked["metrics"])
         self._add("evaluate", "standard", version, {}, asked, seed, model, {})
         return model
 

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Engine
 
-from backend import frontier
+from backend import frontier, plan
 from backend.stage import UserError
 from db import reads
 
@@ -44,15 +44,41 @@ def frontier_document(
     )
     if len(agreement):
         measured = pd.concat([measured, agreement], ignore_index=True)
+    runs = reads.study_runs(engine, record.id)
     return frontier.build(
         record.document,
-        reads.study_runs(engine, record.id),
+        runs,
         reads.inputs(engine, record.id),
         measured,
         reads.item_values(engine, None, metric, "forget_score", study_id=record.id),
         revision=record.revision,
         budget=budget,
+        stale=stale_runs(runs),
     )
+
+
+def stale_runs(runs: pd.DataFrame) -> set[int]:
+    """Ids of the runs that an older version of their part made; imported runs and parts unknown here never are."""
+    current: dict[tuple[Any, ...], int] = {}
+    found = set()
+    own = runs[runs["origin"] == "run"]
+    for run_id, stage, name, parameters, version in zip(
+        own["id"], own["stage"], own["name"], own["parameters"], own["version"], strict=True
+    ):
+        metrics = tuple(parameters.get("metrics", ())) if stage == "evaluate" else ()
+        key = (stage, name, metrics)
+        if key not in current:
+            current[key] = _version_today(*key)
+        if version < current[key]:
+            found.add(int(run_id))
+    return found
+
+
+def _version_today(stage: str, name: str, metrics: tuple[str, ...]) -> int:
+    try:
+        return plan.current_version(stage, name, metrics)
+    except UserError:
+        return 0
 
 
 def curves(engine: Engine, study_name: str, revision: int | None = None) -> pd.DataFrame:

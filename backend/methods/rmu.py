@@ -25,8 +25,8 @@ def rmu(
     steps: Count = 120,
     learning_rate: Rate = 1e-3,
     batch_size: Count = 128,
-    layer: Whole = 0,
-    coefficient: Rate = 6.0,
+    layer: Whole = 1,
+    coefficient: Rate = 20.0,
     retain_weight: Weight = 10.0,
     **training: Any,
 ) -> Any:

@@ -52,15 +52,21 @@ def queue(engine: Engine) -> Queue:
     return Queue(counts(engine), runs_in(engine, ("running",)))
 
 
-def runs_in(engine: Engine, states: Sequence[str], limit: int = 200) -> pd.DataFrame:
+def runs_in(
+    engine: Engine, states: Sequence[str], limit: int = 200, blocked: bool | None = None
+) -> pd.DataFrame:
     """Runs in these states: the ended ones newest first, others in the order in which they are claimed.
 
-    The columns of `study_runs` but `position`, with worker_id and cancel_requested.
+    The columns of `study_runs` but `position`, with worker_id and cancel_requested. `blocked` picks those that
+    have, or have not, a failed or cancelled run above them.
     """
     ended = not set(states) & {"running", "waiting"}
     order = (Run.finished_at.desc(),) if ended else (Run.state, Run.priority.desc(), Run.id)
     query = select(*RUN_COLUMNS, Run.worker_id, Run.cancel_requested)
-    return frame(engine, query.where(Run.state.in_(list(states))).order_by(*order).limit(limit))
+    query = query.where(Run.state.in_(list(states)))
+    if blocked is not None:
+        query = query.where(Run.blocked_by.is_not(None) if blocked else Run.blocked_by.is_(None))
+    return frame(engine, query.order_by(*order).limit(limit))
 
 
 def workers(engine: Engine, alive_seconds: float = 20.0) -> pd.DataFrame:

@@ -137,23 +137,27 @@ def choose(rows: pd.DataFrame, columns: list[str], key: str, label: str) -> list
 
 def waiting(engine: Engine) -> None:
     """What comes next, in order; all or the chosen ones can be moved or cancelled."""
-    rows = reads.runs_in(engine, ("waiting",))
-    rows = rows[rows["blocked_by"].isna()]
+    rows = reads.runs_in(engine, ("waiting",), blocked=False)
     st.subheader("Waiting")
     if rows.empty:
         st.caption("Nothing waits.")
         return
     columns = ["id", "what", "seed", "parent", "priority", "attempt"]
-    st.caption("In the order in which they are begun.")
+    counts = reads.counts(engine)
+    all_of_them = counts["waiting"] - counts["blocked"]
+    first = f"The first {len(rows)} of {all_of_them}, i" if all_of_them > len(rows) else "I"
+    st.caption(f"{first}n the order in which they are begun.")
     chosen = choose(rows, columns, "waiting", "Runs to move or cancel")
     with st.container(horizontal=True):
         for label, priority in (("Go first", 10), ("Go last", -10)):
             if st.button(label):
                 writes.set_priority(engine, chosen, priority)
                 st.rerun()
-        if st.button(f"Cancel {len(chosen)} waiting"):
-            writes.request_cancel(engine, chosen)
-            st.rerun()
+        with st.popover(f"Cancel {len(chosen)} waiting"):
+            st.markdown("What is built on them waits until they are retried. Nothing is deleted.")
+            if st.button(f"Yes, cancel {len(chosen)}", key="cancel-waiting", type="primary"):
+                writes.request_cancel(engine, chosen)
+                st.rerun()
 
 
 def failed(engine: Engine) -> None:
@@ -189,8 +193,7 @@ def _traceback(engine: Engine, run_id: int) -> None:
 
 def blocked(engine: Engine) -> None:
     """What cannot begin, and what stands in its way."""
-    rows = reads.runs_in(engine, ("waiting",), limit=2000)
-    rows = rows[rows["blocked_by"].notna()]
+    rows = reads.runs_in(engine, ("waiting",), limit=2000, blocked=True)
     if rows.empty:
         return
     st.subheader("Blocked")
