@@ -86,19 +86,22 @@ def forget_selection() -> None:
 def table(frame: pd.DataFrame) -> None:
     """The chart's twin for readers and screen readers."""
     cells = frame["cells_done"].astype(str) + " of " + frame["cells_total"].astype(str)
-    columns = ["configuration", *OBJECTIVES, "robust_so_far", "cells", "worst_attack"]
-    shown = frame.assign(cells=cells)[[*columns, "seeds", "on_front", "weak_evidence"]]
+    front = ["●" if found is True else "" for found in frame["on_front"]]
+    so_far = [] if frame["complete"].all() else ["robust_so_far"]
+    columns = ["configuration", "front", *OBJECTIVES, *so_far, "cells", "worst_attack"]
+    shown = frame.assign(cells=cells, front=front)[[*columns, "weak_evidence"]]
+    short = {name: NAMES[name].removesuffix(" forget quality").capitalize() for name in NAMES}
     numbers = {
-        name: st.column_config.NumberColumn(NAMES[name].capitalize(), format="%.3f")
-        for name in NAMES
+        name: st.column_config.NumberColumn(title, format="%.3f", help=NAMES.get(name))
+        for name, title in {**short, "robust_so_far": "Robust so far"}.items()
     }
-    numbers["robust_so_far"] = st.column_config.NumberColumn("Robust so far", format="%.3f")
     titles = {
         "configuration": "Configuration",
+        "front": st.column_config.TextColumn(
+            "Front", help="non-dominated in robust forget quality, utility and compute"
+        ),
         "cells": "Attack cells",
         "worst_attack": "Worst attack",
-        "seeds": "Seeds",
-        "on_front": "On the front",
         "weak_evidence": "Weak evidence",
     }
     st.dataframe(
@@ -141,7 +144,8 @@ def page() -> None:
     st.caption(
         f"{document['setting']}; {int(frame['seeds'].iloc[0])} seeds; worst case over"
         f" {document['attack_grid_size']} attack cells, {document['budget']} steps; hollow points"
-        f" lack attack cells; anchor: {document['anchor']}. Click a point to see why it is there."
+        f" lack attack cells; anchor: {document['anchor']}. The dashed line bounds what is dominated"
+        " in the two objectives shown. Click a point to see why it is there."
     )
     downloads(chart, frame, f"{study}-frontier")
     pick_by_name(frame, chosen)
@@ -156,16 +160,15 @@ def page() -> None:
 def pick_by_name(frame: pd.DataFrame, chosen: list[str]) -> None:
     """The keyboard's way to a point."""
     left, right = st.columns([4, 1], vertical_alignment="bottom")
-    name = left.selectbox(
+    named = left.multiselect(
         "Why is it there?",
         frame["configuration"],
-        index=None,
-        placeholder="Choose a configuration",
-        key="by_name",
+        default=chosen,
+        placeholder="Choose configurations",
+        key=f"by_name {chosen}",  # another selection, by a click say, is another widget
     )
-    if name and [name] != st.session_state.get("seen_name"):
-        st.session_state["seen_name"] = [name]
-        st.query_params["pick"] = [name]
+    if named != chosen:
+        st.query_params["pick"] = named
         st.rerun()
     if chosen:
         right.button("Clear selection", on_click=forget_selection)

@@ -17,6 +17,7 @@ from db import writes  # noqa: E402
 from db.session import require_database  # noqa: E402
 from pages.components import reads  # noqa: E402
 from pages.components.form import parsed, part_form, written  # noqa: E402
+from pages.components.recipe_form import attacks_form, named, recipes_form  # noqa: E402
 from pages.components.shown import flops, seconds, size  # noqa: E402
 from pages.components.toml_text import toml_text  # noqa: E402
 
@@ -32,11 +33,26 @@ def starting_point() -> dict[str, Any]:
             st.info(f"Cloned from run {clone}; change what you like.")
             return cloned
         st.warning(f"There is no run {clone} to clone.")
-    names = [*catalogue.studies(), NEW]
-    chosen = st.selectbox("Start from", names, key="study", bind="query-params")
+    shipped = list(catalogue.studies())
+    names = [*shipped, *(name for name in reads.studies()["name"] if name not in shipped), NEW]
+    chosen = str(st.selectbox("Start from", names, key="study", bind="query-params"))
+    if chosen not in (*shipped, NEW):
+        source = stored(chosen)
+        if source:
+            return source
+        st.warning(f"{chosen} was imported; there is no form to start from.")
+        chosen = NEW
     if chosen == NEW:
         return {"name": "my-study", "setting": {"name": "arithmetic"}, "seeds": [0], "recipes": [{"suppress": {"name": "max_ent"}}], "attacks": [{"name": "relearn"}]}  # fmt: skip
-    return study.load(str(chosen))
+    return study.load(chosen)
+
+
+def stored(name: str) -> dict[str, Any] | None:
+    """The source of a study of the database; an imported one has none."""
+    engine = reads.engine()
+    record = database.study(engine, name) if engine else None
+    source = record.document.get("source") if record else None
+    return {"name": name, **source} if source else None
 
 
 def clone_of(run_id: int) -> dict[str, Any] | None:
@@ -67,61 +83,15 @@ def attacks_of(run: dict[str, Any]) -> list[dict[str, Any]]:
     return given or [{"name": "relearn", "learning_rate": [1e-4, 3e-4, 1e-3, 3e-3, 1e-2]}]
 
 
-def named(value: Any) -> dict[str, Any]:
-    """A part as a table, also where a bare name was given."""
-    return {"name": value} if isinstance(value, str) else dict(value)
-
-
-def recipe_form(position: int, recipe: dict[str, Any]) -> dict[str, Any]:
-    """One recipe: for every stage a method or none."""
-    found: dict[str, Any] = {}
-    for stage in study.RECIPE_STAGES:
-        methods = [m.name for m in catalogue.parts("methods") if m.declared["stage"] == stage]
-        if not methods:
-            continue
-        given = named(recipe[stage]) if stage in recipe else {}
-        options = ["none", *methods]
-        index = options.index(given["name"]) if given.get("name") in options else 0
-        key = f"{st.session_state.get('form', '')}-{position}-{stage}"
-        name = st.selectbox(stage.capitalize(), options, index=index, key=key)
-        if name != "none":
-            with st.expander(f"Parameters of {name}", expanded=False):
-                same = given if given.get("name") == name else {}
-                found[stage] = part_form("methods", str(name), same, key)
-            st.caption(differing(found[stage]))
-    return found
-
-
-def differing(table: dict[str, Any]) -> str:
-    """The values that are no defaults, in one line."""
-    told = [f"{key} = {written(value)}" for key, value in table.items() if key != "name"]
-    return ", ".join(told).replace("_", "\\_") or "all defaults"
-
-
-def recipes_form(source: dict[str, Any]) -> list[dict[str, Any]]:
-    """All recipes, with a number of them to choose."""
-    given = source.get("recipes", [])
-    count = st.number_input("Recipes", 0, 20, len(given), key=f"{st.session_state['form']}-count")
-    found = []
-    for position in range(int(count)):
-        with st.container(border=True):
-            st.markdown(f"**Recipe {position + 1}**")
-            recipe = recipe_form(position, given[position] if position < len(given) else {})
-            if recipe:
-                found.append(recipe)
-    return found
-
-
-def study_form(source: dict[str, Any]) -> dict[str, Any]:
-    """The study that the form describes."""
+def study_form(source: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    """The study that the form describes; what is wrong is added to `problems`."""
     form = st.session_state["form"]
     columns = st.columns(2)
     made: dict[str, Any] = {
         "name": columns[0].text_input("Name", source["name"], key=f"{form}-name")
     }
-    seeds = columns[1].text_input("Seeds", written(source.get("seeds", [0])), key=f"{form}-seeds")
-    listed = parsed(seeds, "Seeds", True)
-    made["seeds"] = listed if isinstance(listed, list) else [listed]
+    with columns[1]:
+        made["seeds"] = seeds_field(source.get("seeds", [0]), f"{form}-seeds", problems)
     for key in ("oracles", "placebo", "precision"):
         made |= {key: source[key]} if key in source else {}
     with st.expander("Setting"):
@@ -130,14 +100,26 @@ def study_form(source: dict[str, Any]) -> dict[str, Any]:
         name = st.selectbox(
             "Setting", names, index=names.index(given["name"]), key=f"{form}-setting"
         )
-        made["setting"] = part_form("settings", str(name), given, f"{form}-setting", grid=False)
-    made["recipes"] = recipes_form(source)
-    with st.expander("Attacks"):
-        made["attacks"] = [
-            part_form("attacks", attack["name"], attack, f"{form}-attack-{position}")
-            for position, attack in enumerate(source.get("attacks", []))
-        ]
+        setting = part_form("settings", str(name), given, f"{form}-setting", grid=False)
+    for problem in setting.problems:
+        st.error(problem)
+    problems += setting.problems
+    made["setting"] = setting.table
+    made["recipes"] = recipes_form(source.get("recipes", []), form, problems)
+    made["attacks"] = attacks_form(source.get("attacks", []), form, problems)
     return made
+
+
+def seeds_field(seeds: list[int], key: str, problems: list[str]) -> list[Any]:
+    """The seeds, with what is wrong below the field."""
+    text = st.text_input("Seeds", written(seeds), key=key)
+    try:
+        listed = parsed(text, "Seeds", True)
+    except UserError as mistake:
+        st.error(str(mistake))
+        problems.append(str(mistake))
+        return []
+    return listed if isinstance(listed, list) else [listed]
 
 
 def preview(source: dict[str, Any]) -> None:
@@ -167,7 +149,9 @@ def preview(source: dict[str, Any]) -> None:
         st.session_state["queued"] = name
         st.rerun()
     with st.expander("The same as a file and a command"):
-        st.code(toml_text(source), language="toml")
+        text = toml_text(source)
+        st.code(text, language="toml")
+        st.download_button(f"Download {name}.toml", text, f"{name}.toml", "application/toml")
         st.code(f"python -m backend submit {name}.toml && python -m backend work", language="bash")
     with st.expander("Configurations"):
         st.dataframe(
@@ -187,7 +171,12 @@ def page() -> None:
         source = starting_point()
         # Widgets of another starting point are other widgets: their keys carry a hash of it.
         st.session_state["form"] = plan.fingerprint({"source": json.dumps(source, sort_keys=True)})
-        preview(study_form(source))
+        problems: list[str] = []
+        made = study_form(source, problems)
+        if problems:
+            st.warning("The plan and its cost show once what is marked above is corrected.")
+        else:
+            preview(made)
     except UserError as mistake:
         st.error(str(mistake))
 

@@ -48,12 +48,12 @@ def stop(engine: Engine) -> None:
 
 
 def live(engine: Engine) -> None:
-    """Pulse, totals and what runs now, redrawn every two seconds for as long as there is work."""
+    """Pulse, totals and what runs now, redrawn every two seconds while there is work, else every ten."""
     counts = database.counts(engine)
     busy = counts["running"] + counts["waiting"] - counts["blocked"] > 0
     alive, seen = worker_alive(engine), database.finished_version(engine)
 
-    @st.fragment(run_every=2 if busy or alive else None)
+    @st.fragment(run_every=2 if busy or alive else 10)
     def follow() -> None:
         if (worker_alive(engine), database.finished_version(engine)) != (alive, seen):
             st.rerun()

@@ -167,7 +167,7 @@ def _crosses(
     rows: pd.DataFrame, x: str, y: str, axes: Mapping[str, Any], names: Sequence[str]
 ) -> list[Any]:
     """Error crosses: the intervals over seeds where there are any; the references have none."""
-    base = alt.Chart().mark_rule(opacity=0.45, strokeWidth=1.2).encode(color=method_colour(names))
+    base = alt.Chart().mark_rule(opacity=0.65, strokeWidth=1.2).encode(color=method_colour(names))
     found = []
     for name, channel, other in ((x, "x", "y"), (y, "y", "x")):
         if f"{name}_low" not in rows:

@@ -43,9 +43,9 @@ def title_of(name: str, anchor: str = "oracle") -> str:
     return title if anchor == "oracle" else title.replace("oracle = 1", f"{anchor} = 1")
 
 
-def axis(**more: Any) -> alt.Axis:
+def axis(ticks: int = 8, **more: Any) -> alt.Axis:
     """An axis with few enough ticks to read."""
-    return alt.Axis(tickCount=8, labelOverlap=True, **more)
+    return alt.Axis(tickCount=ticks, labelOverlap=True, **more)
 
 
 def colours(names: Sequence[str]) -> alt.Scale:

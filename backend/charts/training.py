@@ -8,7 +8,7 @@ import pandas as pd
 from backend.charts.theme import SVG, axis, colours, dashes
 
 
-def loss_chart(curves: pd.DataFrame) -> Any:
+def loss_chart(curves: pd.DataFrame, ticks: int = 8) -> Any:
     """Training curves: columns metric, step, value; one line a metric."""
     names = list(dict.fromkeys(curves["metric"]))
     legend = alt.Legend(symbolType="stroke", symbolSize=300) if len(names) > 1 else None
@@ -21,7 +21,7 @@ def loss_chart(curves: pd.DataFrame) -> Any:
                 "value:Q",
                 title="Value" if len(names) > 1 else (names or ["Value"])[0].capitalize(),
                 scale=alt.Scale(zero=False),
-                axis=axis(),
+                axis=axis(ticks),
             ),
             color=alt.Color("metric:N", scale=colours(names), title="Curve", legend=legend),
             strokeDash=alt.StrokeDash("metric:N", scale=dashes(names), title="Curve"),
@@ -37,8 +37,10 @@ def category_chart(figures: pd.DataFrame) -> Any:
     metric = str(figures["metric"].iloc[0]) if len(figures) else "Value"
     base = alt.Chart(figures).encode(
         x=alt.X("category:N", title=None, axis=alt.Axis(labelAngle=0, labelFontSize=14)),
-        xOffset=alt.XOffset("split:N").scale(domain=names),
     )
+    if figures.groupby("category")["split"].nunique().max() > 1:
+        # Bars side by side only where a kind of item is in both: else half of every place stays empty.
+        base = base.encode(xOffset=alt.XOffset("split:N").scale(domain=names))
     bars = base.mark_bar().encode(
         y=alt.Y("value:Q", title=metric.capitalize(), axis=axis()),
         color=alt.Color("split:N").scale(colours(names)).title("Split"),
@@ -47,7 +49,9 @@ def category_chart(figures: pd.DataFrame) -> Any:
     layers = [bars]
     if "standard_error" in figures:
         spread = base.transform_filter("isValid(datum.standard_error)").transform_calculate(
-            low="datum.value - 2 * datum.standard_error",
+            # No share and no loss is below 0; a bar that is says nothing more.
+            low="datum.value < 0 ? datum.value - 2 * datum.standard_error"
+            " : max(0, datum.value - 2 * datum.standard_error)",
             high="datum.value + 2 * datum.standard_error",
         )
         layers.append(

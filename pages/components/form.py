@@ -1,6 +1,7 @@
 """The form of a part, made from its signature: the catalogue's parameters with their types, choices and bounds."""
 
 import tomllib
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -9,28 +10,45 @@ from backend import catalogue
 from backend.stage import UserError
 
 
-def part_form(
-    kind: str, name: str, given: dict[str, Any], key: str, grid: bool = True
-) -> dict[str, Any]:
-    """The table of a part for a study file: its name and every value that differs from the default.
+@dataclass
+class PartForm:
+    """What a part's form holds: the table for a study file, and what is wrong with it."""
 
-    Numbers take a list, written with commas, as a grid.
+    table: dict[str, Any]
+    problems: list[str]
+
+
+def part_form(kind: str, name: str, given: dict[str, Any], key: str, grid: bool = True) -> PartForm:
+    """The form of a part; its table has the name and every value that differs from the default.
+
+    Numbers take a list, written with commas, as a grid. What is wrong is said below its field.
     """
     part = catalogue.part(kind, name)
     st.caption(f"{part.summary} *{part.source}*" if part.source else part.summary)
-    table: dict[str, Any] = {"name": name}
+    form = PartForm({"name": name}, [])
     columns = st.columns(3)
     for position, parameter in enumerate(part.parameters):
         with columns[position % 3]:
-            value = _field(
-                parameter,
-                given.get(parameter.name, parameter.default),
-                f"{key}-{name}-{parameter.name}",
-                grid,
-            )
+            try:
+                start = given.get(parameter.name, parameter.default)
+                value = _field(parameter, start, f"{key}-{name}-{parameter.name}", grid)
+                _check(parameter, value, name, grid)
+            except UserError as mistake:
+                form.problems.append(str(mistake))
+                st.error(str(mistake))
+                continue
         if value != parameter.default:
-            table[parameter.name] = value
-    return table
+            form.table[parameter.name] = value
+    return form
+
+
+def _check(parameter: catalogue.Parameter, value: Any, where: str, grid: bool) -> None:
+    """The value, or every value of a grid, fits; UserError where one does not."""
+    several = grid and isinstance(value, list) and parameter.type != "list"
+    if several and not value:
+        raise UserError(f"{where}: {parameter.name} has no value.")
+    for one in value if several else [value]:
+        parameter.check(one, where)
 
 
 def _field(parameter: catalogue.Parameter, value: Any, key: str, grid: bool) -> Any:

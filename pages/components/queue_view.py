@@ -61,7 +61,7 @@ def _one_running(engine: Engine, row: dict[Any, Any], curves: pd.DataFrame) -> N
     left, right = st.columns([5, 1], vertical_alignment="center")
     run_id = int(row["id"])
     with left:
-        about = f"{shown.named(row)}, seed {row['seed']}, attempt {row['attempt']}"
+        about = f"{shown.detailed(row)}, seed {row['seed']}, attempt {row['attempt']}"
         st.html(f"<div>{link(run_id, f'Run {run_id}')} · {html.escape(about)}</div>")
         _progress(row)
     if row["cancel_requested"]:
@@ -71,7 +71,7 @@ def _one_running(engine: Engine, row: dict[Any, Any], curves: pd.DataFrame) -> N
         st.rerun()
     curve = telling(curves)
     if len(curve):
-        chart = loss_chart(curve).properties(height=130)
+        chart = loss_chart(curve, ticks=3).properties(height=150)
         st.altair_chart(chart, key=f"curve-{run_id}", alt=f"Curve of run {run_id}")
 
 
@@ -115,7 +115,7 @@ COLUMNS: dict[str, Any] = {
 
 def choose(rows: pd.DataFrame, columns: list[str], key: str, label: str) -> list[int]:
     """A table, and below it the runs that somebody names; they stay chosen while the table moves on."""
-    named = {int(row["id"]): shown.named(row) for row in rows.to_dict("records")}
+    named = {int(row["id"]): shown.detailed(row) for row in rows.to_dict("records")}
     table = rows.assign(what=list(named.values()))[columns]
     st.dataframe(
         table,
@@ -201,7 +201,7 @@ def blocked(engine: Engine) -> None:
     named = ", ".join(link(run, f"run {run}") for run in causes)
     st.html(f"<div>They wait for a retry of {named}.</div>")
     columns = ["id", "what", "seed", "parent", "blocked_by"]
-    table = rows.assign(what=[shown.named(row) for row in rows.to_dict("records")])[columns]
+    table = rows.assign(what=[shown.detailed(row) for row in rows.to_dict("records")])[columns]
     st.dataframe(
         table, hide_index=True, column_config=COLUMNS, width="stretch", placeholder=shown.DASH
     )

@@ -78,7 +78,7 @@ def nothing_yet(say: str) -> None:
 
 
 def watch(current: Callable[[Engine], str], seconds: float = 2.0) -> None:
-    """Rerun the page when the database has changed, as long as something runs or waits."""
+    """Rerun the page when the database has changed; looks less often while nothing runs or waits."""
     found = engine()
     if found is None:
         return
@@ -86,7 +86,7 @@ def watch(current: Callable[[Engine], str], seconds: float = 2.0) -> None:
     busy = counts.get("running", 0) + counts.get("waiting", 0) - counts.get("blocked", 0) > 0
     seen = current(found)
 
-    @st.fragment(run_every=seconds if busy else None)
+    @st.fragment(run_every=seconds if busy else 5 * seconds)
     def look() -> None:
         if current(found) != seen:
             st.rerun()

@@ -94,6 +94,17 @@ def named(row: Any) -> str:
     return row["stage"] if row["stage"] == row["name"] else f"{row['stage']} {row['name']}"
 
 
+TELLING = {"learning_rate": "rate", "alpha": "α", "student": "student"}
+
+
+def detailed(row: Any) -> str:
+    """A run's name with the parameters by which runs of a grid differ most often."""
+    given = row["parameters"]
+    told = [f"{sign} {given[key]}" for key, sign in TELLING.items() if key in given]
+    told += ["on the placebo"] if given.get("target") == "placebo" else []
+    return ", ".join([named(row), *told])
+
+
 def listed(values: dict[str, Any]) -> str:
     """Names and values in one line."""
     return ", ".join(f"{name} = {value}" for name, value in values.items()) or DASH

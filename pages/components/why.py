@@ -46,6 +46,7 @@ def _formula(row: Mapping[str, Any], document: Mapping[str, Any]) -> None:
             "seed": [f["seed"] for f in raw],
             "base": [f["base"] for f in raw],
             "before": [f["before"] for f in raw],
+            "oracle before": [f["oracle_before"] for f in raw],
             "after the attack": [f["after"] for f in raw],
             "oracle after": [f["oracle_after"] for f in raw],
             "recovery": [f["recovery"] for f in raw],
@@ -54,7 +55,15 @@ def _formula(row: Mapping[str, Any], document: Mapping[str, Any]) -> None:
             "chosen cell": [_cell(f["cell"]) for f in raw],
         }
     )
-    st.dataframe(table, hide_index=True, width="stretch", placeholder=DASH)
+    three = st.column_config.NumberColumn(format="%.3f")
+    numbers = [str(name) for name in table if name not in ("seed", "items", "chosen cell")]
+    st.dataframe(
+        table,
+        hide_index=True,
+        width="stretch",
+        placeholder=DASH,
+        column_config=dict.fromkeys(numbers, three),
+    )
     known = [f for f in raw if f["recovery"] is not None]
     if known:
         f = known[0]

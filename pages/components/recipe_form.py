@@ -1,0 +1,89 @@
+"""The parts of the Launch form that can be had several times: recipes and attacks."""
+
+from typing import Any
+
+import streamlit as st
+
+from backend import catalogue, study
+from pages.components.form import PartForm, part_form, written
+
+
+def named(value: Any) -> dict[str, Any]:
+    """A part as a table, also where a bare name was given."""
+    return {"name": value} if isinstance(value, str) else dict(value)
+
+
+def recipes_form(
+    given: list[dict[str, Any]], key: str, problems: list[str]
+) -> list[dict[str, Any]]:
+    """All recipes; what is wrong is added to `problems`."""
+    count = int(st.number_input("Recipes", 0, 20, len(given), key=f"{key}-count"))
+    found = []
+    for position in range(count):
+        with st.container(border=True):
+            st.markdown(f"**Recipe {position + 1}**")
+            start = given[position] if position < len(given) else {}
+            recipe = _recipe(start, f"{key}-{position}", problems)
+            if recipe:
+                found.append(recipe)
+    return found
+
+
+def _recipe(given: dict[str, Any], key: str, problems: list[str]) -> dict[str, Any]:
+    """One recipe: for every stage a method or none."""
+    found: dict[str, Any] = {}
+    stages = {
+        stage: [m.name for m in catalogue.parts("methods") if m.declared["stage"] == stage]
+        for stage in study.RECIPE_STAGES
+    }
+    stages = {stage: methods for stage, methods in stages.items() if methods}
+    for column, (stage, methods) in zip(st.columns(len(stages)), stages.items(), strict=True):
+        start = named(given[stage]) if stage in given else {}
+        with column:
+            name = _choice(stage.capitalize(), ["none", *methods], start, f"{key}-{stage}")
+        if name != "none":
+            same = start if start.get("name") == name else {}
+            found[stage] = _parameters("methods", name, same, f"{key}-{stage}", problems)
+    return found
+
+
+def attacks_form(
+    given: list[dict[str, Any]], key: str, problems: list[str]
+) -> list[dict[str, Any]]:
+    """All attacks with their grids; what is wrong is added to `problems`."""
+    count = int(st.number_input("Attacks", 0, 20, len(given), key=f"{key}-attacks"))
+    names = [part.name for part in catalogue.parts("attacks")]
+    found = []
+    for position in range(count):
+        start = named(given[position]) if position < len(given) else {}
+        with st.container(border=True):
+            name = _choice(f"Attack {position + 1}", names, start, f"{key}-attack-{position}")
+            same = start if start.get("name") == name else {}
+            where = f"{key}-attack-{position}"
+            found.append(_parameters("attacks", name, same, where, problems))
+    return found
+
+
+def _choice(label: str, options: list[str], given: dict[str, Any], key: str) -> str:
+    index = options.index(given["name"]) if given.get("name") in options else 0
+    return str(st.selectbox(label, options, index=index, key=key))
+
+
+def _parameters(
+    kind: str, name: str, given: dict[str, Any], key: str, problems: list[str]
+) -> dict[str, Any]:
+    """A part's form, folded; what differs from the defaults and what is wrong shows below it."""
+    with st.expander(f"Parameters of {name}", expanded=False):
+        form = part_form(kind, name, given, key)
+    problems += form.problems
+    for problem in form.problems:
+        st.error(problem)
+    if not form.problems:
+        st.caption(differing(form))
+    return form.table
+
+
+def differing(form: PartForm) -> str:
+    """The values that are no defaults, in one line."""
+    told = [f"{key} = {written(value)}" for key, value in form.table.items() if key != "name"]
+    return ", ".join(told).replace("_", "\\_") or "all defaults"
