@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 # Parameters that several parts take as `**group`: where the function stands whose signature declares them.
 SHARED = {
     "training": (HERE / "training_parameters.py", "training"),
+    "suppression": (HERE / "suppression.py", "suppress"),
     "distillation": (HERE / "distillation.py", "distill_outputs"),
 }
 

@@ -1,5 +1,6 @@
 """What a part sees of the run that it works for: seed, data order, inputs, reports, ledger."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,9 @@ from backend.data import Examples, Order, Task, stream
 from backend.evaluation import evaluate, mean_of
 from backend.models import Batch, Loader, Meter, build
 from backend.stage import Cancelled, Measured, RunFailed, Sink, StageRequest
+
+# Takes the model, a function that fills its gradients and says the loss, and the step; says the loss.
+Wrapper = Callable[[Any, Callable[[], Any], int], Any]
 
 
 @dataclass
@@ -26,6 +30,14 @@ class RunContext:
     keep_state_every: float = 20.0  # seconds between resume states
     steps: int = 0
     notes: list[str] = field(default_factory=list)
+    state: dict[str, float] = field(default_factory=dict)  # numbers that a resumed run goes on with
+    tensors: dict[str, torch.Tensor] = field(default_factory=dict)  # and tensors
+    at_end: list[Callable[[Any], None]] = field(
+        default_factory=list
+    )  # what options do to the model
+    masks: dict[str, torch.Tensor] = field(default_factory=dict)  # weights that may change, by name
+    l1: float = 0.0  # weight of an ℓ1 penalty that falls linearly to 0
+    wrapper: Wrapper | None = None  # how gradients are taken; see `backend.training`
     _loaders: dict[int, Loader] = field(default_factory=dict)
 
     @property

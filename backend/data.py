@@ -61,6 +61,32 @@ def stream(seed: int, *purpose: str | int) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]))
 
 
+def with_answers(
+    examples: Examples, answers: list[np.ndarray], prefixes: list[np.ndarray] | None = None
+) -> Examples:
+    """The same questions with other answers: everything up to the first scored position, then the given tokens.
+
+    `prefixes` are tokens between question and answer that are read but not scored. Rows are filled up on the right with
+    token 0, which causal models never see from an answer's positions.
+    """
+    first = (examples.targets != IGNORE).argmax(axis=1)
+    before = prefixes or [np.zeros(0, dtype=np.int64)] * len(examples)
+    rows = list(zip(first, before, answers, strict=True))
+    length = int(max(start + len(prefix) + len(answer) for start, prefix, answer in rows))
+    input_ids = np.zeros((len(examples), length), dtype=np.int64)
+    targets = np.full_like(input_ids, IGNORE)
+    for row, (start, prefix, answer) in enumerate(rows):
+        given = np.concatenate([examples.input_ids[row, : start + 1], prefix, answer[:-1]])
+        input_ids[row, : len(given)] = given
+        targets[row, start + len(prefix) : len(given)] = answer
+    return Examples(input_ids, targets, examples.categories, examples.families)
+
+
+def answers_of(examples: Examples) -> list[np.ndarray]:
+    """The scored tokens of every example."""
+    return [row[row != IGNORE] for row in examples.targets]
+
+
 class Order:
     """Which examples make up batch k: epochs of shuffled indices, as a function of k alone.
 
@@ -107,6 +133,7 @@ class Task:
     forget_metric: str = "accuracy"
     retain_metric: str = "accuracy"
     metrics: tuple[str, ...] = ("accuracy", "loss")
+    refusals: tuple[tuple[int, ...], ...] = ()  # answers that say nothing, as tokens
     sampled: int = 12  # questions of each category whose answers are kept as text
     decode: Callable[[Any], str] | None = None
     notes: dict[str, Any] = field(default_factory=dict)

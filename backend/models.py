@@ -68,6 +68,14 @@ class Batch:
     chosen: Tensor | None  # mask over rows × columns where not all of them are scored
 
     @property
+    def rows(self) -> Tensor:
+        """The example that every scored position belongs to, shape (scored,)."""
+        if self.chosen is not None:
+            return self.chosen.nonzero()[:, 0]
+        rows = torch.arange(len(self.input_ids), device=self.input_ids.device)
+        return rows.repeat_interleave(len(self.columns))
+
+    @property
     def tokens(self) -> int:
         """Input tokens of the batch."""
         return self.input_ids.numel()
@@ -124,6 +132,16 @@ class Meter:
 
     flops: float = 0.0
     tokens: int = 0
+    counting: bool = True
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Passes that only watch the run, and that no one would need, are not its cost."""
+        self.counting = False
+        try:
+            yield
+        finally:
+            self.counting = True
 
     @contextmanager
     def watching(self, *models: Any) -> Iterator["Meter"]:
@@ -140,6 +158,8 @@ class Meter:
         trained = next(model.parameters())
 
         def count(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if not self.counting:
+                return
             ids = args[0] if args else kwargs["input_ids"]
             kept = kwargs.get("logits_to_keep", ids.shape[1])
             scored = len(kept) if isinstance(kept, Tensor) else kept or ids.shape[1]

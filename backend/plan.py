@@ -8,6 +8,7 @@ from typing import Any
 
 from backend import catalogue
 from backend.data import Task, unigram_floor
+from backend.registry import SLOTS
 from backend.settings import build_task
 
 # Raised after a fix to what the stage itself does; parts carry versions of their own.
@@ -15,18 +16,25 @@ STAGE_VERSIONS = {"base": 1, "oracle": 1, "evaluate": 1}
 TWIN_SEED = 10_000  # the second oracle of seed s is trained with seed s + TWIN_SEED
 
 
-def current_version(stage: str, name: str, metrics: Sequence[str] = ()) -> int:
+def current_version(stage: str, name: str, uses: Sequence[tuple[str, str]] = ()) -> int:
     """The version under which a run of this stage is planned today; runs of an older one are stale.
+
+    `uses` are the metrics of an evaluation or the options of a method, as (kind, name): every fix to one counts.
 
     Raises:
         UserError: there is no such part (any more)
     """
-    if stage == "evaluate":
-        fixes = sum(catalogue.part("metrics", metric).version - 1 for metric in metrics)
-        return STAGE_VERSIONS["evaluate"] + fixes
+    fixes = sum(catalogue.part(kind, used).version - 1 for kind, used in uses)
     if stage in STAGE_VERSIONS:
-        return STAGE_VERSIONS[stage]
-    return catalogue.part("attacks" if stage == "attack" else "methods", name).version
+        return STAGE_VERSIONS[stage] + fixes
+    return catalogue.part("attacks" if stage == "attack" else "methods", name).version + fixes
+
+
+def used_parts(stage: str, parameters: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The metrics or options among a run's parameters, as (kind, name)."""
+    if stage == "evaluate":
+        return tuple(("metrics", metric) for metric in parameters.get("metrics", ()))
+    return tuple(("options", parameters[slot]["name"]) for slot in SLOTS if slot in parameters)
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,16 @@ def without_neutral(parameters: dict[str, Any], neutral: dict[str, Any]) -> dict
     """Parameters that differ from their neutral value: one that is added later changes no old fingerprint."""
     absent = object()
     return {k: v for k, v in parameters.items() if neutral.get(k, absent) != v}
+
+
+def _identity(parameters: dict[str, Any], neutral: dict[str, Any]) -> dict[str, Any]:
+    """A run's parameters without the neutral ones, those of its options included."""
+    found = without_neutral(parameters, neutral)
+    for slot in SLOTS:
+        if slot in found:
+            option = catalogue.part("options", found[slot]["name"])
+            found[slot] = without_neutral(found[slot], option.neutral)
+    return found
 
 
 def expand(study: dict[str, Any]) -> tuple[dict[str, Any], list[PlannedRun]]:
@@ -121,10 +139,10 @@ class _Planner:
             part = catalogue.part("methods", name)
             neutral = part.neutral
             inputs = self._inputs(part, parameters, seed)
-        version = current_version(stage, name)
+        version = current_version(stage, name, used_parts(stage, parameters))
         model = self._add(stage, name, version, neutral, parameters, seed, parent, inputs)
         asked = {"metrics": list(self.task.metrics)}
-        version = current_version("evaluate", "standard", asked["metrics"])
+        version = current_version("evaluate", "standard", used_parts("evaluate", asked))
         self._add("evaluate", "standard", version, {}, asked, seed, model, {})
         return model
 
@@ -168,7 +186,7 @@ class _Planner:
             "stage": stage,
             "name": name,
             "version": version,
-            "parameters": without_neutral(parameters, neutral),
+            "parameters": _identity(parameters, neutral),
             "precision": self.study["precision"],
             "seed": seed,
             "parent": parent,
@@ -243,9 +261,19 @@ def _labels(configurations: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
         for stage in configuration["stages"]:
             part = catalogue.part("methods", stage["name"])
             told = _telling(part, stage, configurations)
+            options = [_option_label(told.pop(slot)) for slot in SLOTS if slot in told]
             text = ", ".join(f"{SYMBOLS.get(key, key)} {value}" for key, value in told.items())
-            parts.append(f"{part.label} ({text})" if text else part.label)
+            label = " + ".join([part.label, *options])
+            parts.append(f"{label} ({text})" if text else label)
         yield configuration["key"], " → ".join(parts)
+
+
+def _option_label(option: dict[str, Any]) -> str:
+    """An option's name with what differs from its defaults."""
+    part = catalogue.part("options", option["name"])
+    defaults = part.defaults()
+    told = [f"{SYMBOLS.get(k, k)} {v}" for k, v in option.items() if k in defaults and v != defaults[k]]  # fmt: skip
+    return f"{part.label} ({', '.join(told)})" if told else part.label
 
 
 SYMBOLS = {"alpha": "α", "beta": "β", "learning_rate": "lr"}

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from backend import checkpoints
+from backend.composition import run_method
 from backend.context import RunContext
 from backend.data import Task
 from backend.evaluation import answers, measure, score
@@ -60,7 +61,7 @@ def _stage(run: RunContext) -> Any:
     if request.stage == "attack":
         run.target = parameters.pop("target", "forget")
         return load("attacks", request.name)(model, run.task, run, **parameters)
-    return load("methods", request.name)(model, run.task, run, **parameters)
+    return run_method(request.name, model, run.task, run, parameters)
 
 
 def _pretrain(run: RunContext) -> Any:

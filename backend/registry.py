@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
+SLOTS = ("mask", "optimizer_wrapper", "adapter")  # where options go in a recipe's stage
 KINDS = ("settings", "methods", "options", "attacks", "metrics")
 DECORATORS = {
     "setting": "settings",
@@ -29,8 +30,16 @@ DECLARED_DEFAULTS: dict[str, dict[str, Any]] = {
         "neutral": {},
         "stage": "suppress",
         "threat_model": "white_box",
+        "data_access": "forget and retain",
     },
-    "options": {"label": "", "source": "", "version": 1, "needs": {}, "neutral": {}},
+    "options": {
+        "label": "",
+        "source": "",
+        "version": 1,
+        "needs": {},
+        "neutral": {},
+        "slot": "mask",
+    },
     "attacks": {
         "label": "",
         "source": "",
@@ -107,7 +116,7 @@ def method(**declared: Any) -> Callable[[Function], Function]:
 
 
 def option(**declared: Any) -> Callable[[Function], Function]:
-    """Declare an option that composes with any loss: a mask, an optimiser wrapper, an adapter."""
+    """Declare an option that composes with any loss: `(model, task, run, *, parameters) -> None` prepares the run."""
     return _declare("options", declared)
 
 

@@ -65,8 +65,7 @@ def stale_runs(runs: pd.DataFrame) -> set[int]:
     for run_id, stage, name, parameters, version in zip(
         own["id"], own["stage"], own["name"], own["parameters"], own["version"], strict=True
     ):
-        metrics = tuple(parameters.get("metrics", ())) if stage == "evaluate" else ()
-        key = (stage, name, metrics)
+        key = (stage, name, plan.used_parts(stage, parameters))
         if key not in current:
             current[key] = _version_today(*key)
         if version < current[key]:
@@ -74,9 +73,9 @@ def stale_runs(runs: pd.DataFrame) -> set[int]:
     return found
 
 
-def _version_today(stage: str, name: str, metrics: tuple[str, ...]) -> int:
+def _version_today(stage: str, name: str, uses: tuple[tuple[str, str], ...]) -> int:
     try:
-        return plan.current_version(stage, name, metrics)
+        return plan.current_version(stage, name, uses)
     except UserError:
         return 0
 

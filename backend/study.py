@@ -11,6 +11,7 @@ from typing import Any
 
 from backend import catalogue
 from backend.plan import PlannedRun, expand
+from backend.registry import SLOTS
 from backend.stage import UserError
 
 RECIPE_STAGES = ("pretrain", "suppress", "robustify", "wrap")
@@ -187,7 +188,29 @@ def _stage_grid(stage: str, value: Any) -> list[dict[str, Any]]:
             f"{name} is a method of the stage {method.declared['stage']}, not of {stage};"
             f" methods of {stage}: {', '.join(there) or 'none yet'}."
         )
-    return [{"name": name, **parameters} for parameters in _grid(method, given)]
+    options = [_option_grid(stage, slot, given.pop(slot)) for slot in SLOTS if slot in given]
+    return [
+        {"name": name, **parameters, **dict(chosen)}
+        for parameters in _grid(method, given)
+        for chosen in itertools.product(*options)
+    ]
+
+
+def _option_grid(stage: str, slot: str, value: Any) -> list[tuple[str, dict[str, Any]]]:
+    """(slot, {"name", parameters}) of every option in a slot; a list of options is a grid."""
+    if slot == "adapter" and stage != "suppress":
+        raise UserError(f"An adapter goes with suppress, not with {stage}.")
+    found = []
+    for one in value if isinstance(value, list) else [value]:
+        name, given = _named(one, slot)
+        part = catalogue.part("options", name)
+        if part.declared["slot"] != slot:
+            there = [o.name for o in catalogue.parts("options") if o.declared["slot"] == slot]
+            raise UserError(
+                f"{name} is a {part.declared['slot']}, not a {slot}; there are: {', '.join(there) or 'none yet'}."
+            )
+        found += [(slot, {"name": name, **parameters}) for parameters in _grid(part, given)]
+    return found
 
 
 def _grid(part: catalogue.Part, given: dict[str, Any]) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ class Loop:
     steps: int
     optimizer: torch.optim.AdamW
     weights: dict[str, Tensor]
+    held: dict[str, Tensor] = field(default_factory=dict)  # masked weights as they came in
     step: int = 0
     saved_at: float = field(default_factory=time.monotonic)
 
@@ -93,7 +94,8 @@ def _start(
         betas=(options["beta1"], options["beta2"]),
         fused=True,
     )
-    loop = Loop(model, run, steps, optimizer, weights)
+    held = {name: weights[name].detach().clone() for name in run.masks if name in weights}
+    loop = Loop(model, run, steps, optimizer, weights, held)
     if not run.request.fresh:
         _resume(loop)
     return loop
@@ -101,7 +103,23 @@ def _start(
 
 def _step(loop: Loop, loss: Loss, learning_rate: float, options: dict[str, Any]) -> bool:
     """One optimiser step; False where the loss is not finite, with the weights left as they were."""
-    accumulate = options["accumulate"]
+
+    def backward() -> tuple[float, dict[str, Tensor]]:
+        return _backward(loop, loss, options["accumulate"])
+
+    wrapper = loop.run.wrapper
+    total, parts = wrapper(loop.model, backward, loop.step) if wrapper else backward()
+    if not math.isfinite(total):
+        loop.optimizer.zero_grad()
+        return False
+    _localise(loop)
+    _update(loop, learning_rate, options)
+    _curve(loop, total, parts)
+    return True
+
+
+def _backward(loop: Loop, loss: Loss, accumulate: int) -> tuple[float, dict[str, Tensor]]:
+    """Add the step's gradients to the weights'; the loss and its named parts."""
     # Randomness inside a loss is a function of seed and step, so a resumed run draws the same.
     torch.manual_seed(loop.run.seed * 1_000_003 + loop.step)
     total = 0.0
@@ -111,12 +129,27 @@ def _step(loop: Loop, loss: Loss, learning_rate: float, options: dict[str, Any])
         scalar, parts = value if isinstance(value, tuple) else (value, {})
         (scalar / accumulate if accumulate > 1 else scalar).backward()
         total += scalar.item() / accumulate
-    if not math.isfinite(total):
-        loop.optimizer.zero_grad()
-        return False
-    _update(loop, learning_rate, options)
-    _curve(loop, total, parts)
-    return True
+    return total, parts
+
+
+def _localise(loop: Loop) -> None:
+    """Confine the gradients to the run's mask, and add its ℓ1 penalty, which falls linearly to 0."""
+    run = loop.run
+    for name, weight in loop.weights.items():
+        if weight.grad is None:
+            continue
+        if run.l1 and weight.dim() >= 2:
+            weight.grad.add_(weight.detach().sign(), alpha=run.l1 * (1 - loop.step / loop.steps))
+        if name in run.masks:
+            weight.grad.mul_(run.masks[name])
+
+
+def _hold(loop: Loop) -> None:
+    """Weights outside the mask stay exactly what they were, whatever the optimiser's decay did."""
+    with torch.no_grad():
+        for name, start in loop.held.items():
+            weight = loop.weights[name]
+            weight.copy_(torch.where(loop.run.masks[name], weight, start))
 
 
 def _update(loop: Loop, learning_rate: float, options: dict[str, Any]) -> None:
@@ -132,6 +165,7 @@ def _update(loop: Loop, learning_rate: float, options: dict[str, Any]) -> None:
     for group in loop.optimizer.param_groups:
         group["lr"] = learning_rate * share
     loop.optimizer.step()
+    _hold(loop)
     loop.optimizer.zero_grad()
     loop.step += 1
 
@@ -170,7 +204,7 @@ def _resume_file(run: RunContext) -> Any:
 def _keep(loop: Loop) -> None:
     """Store weights, optimiser state and ledger in one file, after what was reported up to here."""
     loop.run.sink.flush()
-    tensors = dict(loop.weights)
+    tensors = {**loop.weights, **{f"kept/{n}": t for n, t in loop.run.tensors.items()}}
     for name, weight in loop.weights.items():
         for key, value in loop.optimizer.state[weight].items():
             tensors[f"{key}/{name}"] = value
@@ -179,6 +213,7 @@ def _keep(loop: Loop) -> None:
         "step": loop.step,
         "flops": loop.run.meter.flops,
         "tokens": loop.run.meter.tokens,
+        "state": loop.run.state,
     }
     checkpoints.write(_resume_file(loop.run), tensors, header)
     loop.saved_at = time.monotonic()
@@ -200,3 +235,6 @@ def _resume(loop: Loop) -> None:
     loop.step = header["step"]
     loop.run.meter.flops = header["flops"]
     loop.run.meter.tokens = header["tokens"]
+    loop.run.state.update(header.get("state", {}))
+    kept = {n.removeprefix("kept/"): t for n, t in tensors.items() if n.startswith("kept/")}
+    loop.run.tensors.update({n: t.to(loop.run.device) for n, t in kept.items()})

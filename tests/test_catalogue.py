@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backend import catalogue, distillation, registry, training_parameters
+from backend import catalogue, distillation, registry, suppression, training_parameters
 from backend.registry import Bounds
 from backend.stage import UserError
 
@@ -16,6 +16,7 @@ ALL = [(kind, part.name) for kind in registry.KINDS for part in catalogue.parts(
 
 
 GROUPS = {
+    "suppression": suppression.suppress,
     "training": training_parameters.training,
     "distillation": distillation.distill_outputs,
 }

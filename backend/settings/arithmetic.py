@@ -78,6 +78,7 @@ def arithmetic(
         train={"retain": _examples(retain, words), "forget": _examples(forget, words)},
         splits=splits,
         words=tuple(words),
+        refusals=((words.index(EQUALS),),),  # "a × b = =": a token that no training text has there
     )
 
 

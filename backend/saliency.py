@@ -1,0 +1,51 @@
+"""Which weights a loss depends on."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backend.context import RunContext
+from backend.data import Examples, Task
+from backend.losses import token_losses
+from backend.models import scored_logits
+
+ROWS = 256  # rows of a pass
+
+
+def forget_and_retain_gradients(
+    model: Any, task: Task, run: RunContext
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Gradients of the mean forget and retain loss over all training items, of every matrix by name."""
+    with run.meter.watching(model):
+        forget = loss_gradients(model, run, task.train["forget"])
+        return forget, loss_gradients(model, run, task.train["retain"])
+
+
+def loss_gradients(model: Any, run: RunContext, examples: Examples) -> dict[str, Tensor]:
+    """Gradient of the mean cross-entropy over all scored tokens of some examples, of every matrix by name."""
+    loader = run.loader(examples)
+    scored = int((examples.targets != -100).sum())
+    weights = {name: p for name, p in model.named_parameters() if p.dim() >= 2 and p.requires_grad}
+    total = {name: torch.zeros_like(p) for name, p in weights.items()}
+    for start in range(0, len(loader), ROWS):
+        batch = loader.batch(slice(start, start + ROWS))
+        loss = token_losses(scored_logits(model, batch), batch.targets).sum() / scored
+        found = torch.autograd.grad(loss, list(weights.values()))
+        for name, gradient in zip(weights, found, strict=True):
+            total[name] += gradient
+    return total
+
+
+def largest(scores: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Masks of the given share of all entries, those with the largest scores across all tensors."""
+    flat = torch.cat([score.flatten() for score in scores.values()])
+    count = round(share * len(flat))
+    chosen = torch.zeros(len(flat), dtype=torch.bool, device=flat.device)
+    chosen[flat.topk(count).indices] = True
+    sizes = [score.numel() for score in scores.values()]
+    return {
+        name: part.view_as(scores[name])
+        for name, part in zip(scores, chosen.split(sizes), strict=True)
+    }

@@ -1,0 +1,164 @@
+"""What most suppressions share: a loss on forget data beside one on retain data, and what is watched along the way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from backend.context import RunContext
+from backend.data import Examples, Order, Task
+from backend.losses import cross_entropy, forward_divergence, item_sums, token_losses
+from backend.models import Batch, frozen_copy, scored_logits
+from backend.registry import Count, Rate, Weight
+from backend.training import train
+
+# Left out of fingerprints where they have these values, so that old runs keep their names.
+NEUTRAL = {"forget_weight": 1.0, "retain_loss": "nll"}
+LOOKS = 5  # how often utility is measured along the way
+COSINES = 10  # how often the gradients of the two losses are compared
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a forget loss sees: the forget batch, its items, and the same items of other examples."""
+
+    run: RunContext
+    k: int  # number of the batch
+    steps: int
+    indices: Tensor  # the batch's items among the forget training data
+    forget: Batch
+
+    def of(self, examples: Examples) -> Batch:
+        """The batch's items in another form: other answers to the same questions, say."""
+        return self.run.loader(examples).batch(self.indices)
+
+
+ForgetLoss = Callable[[Step], Tensor]
+
+
+def suppress(
+    model: Any,
+    task: Task,
+    run: RunContext,
+    forget_loss: ForgetLoss | None,
+    *,
+    steps: Count = 60,
+    learning_rate: Rate = 1e-3,
+    batch_size: Count = 128,
+    forget_weight: Weight = 1.0,
+    retain_weight: Weight = 1.0,
+    retain_loss: Literal["nll", "kl"] = "nll",
+    **training: Any,
+) -> Any:
+    """The model after training on forget_weight · forget loss + retain_weight · retain loss.
+
+    A part that suppresses by such a loss takes these parameters as `**suppression`. Along the way it is recorded how
+    useful the model still is (`retain_validation`) and how far the two gradients agree (`gradient_cosine`); neither
+    counts as the run's cost.
+
+    Args:
+        steps: optimiser steps
+        learning_rate: peak learning rate of AdamW
+        batch_size: forget facts a step, and as many retain facts
+        forget_weight: weight of the forget loss
+        retain_weight: weight of the retain loss; 0 leaves retain data out
+        retain_loss: nll on the true answers, or kl to the incoming model's
+    """
+    forget, retain = run.forget_and_retain(batch_size)
+    order: Order = forget.order
+    reference = frozen_copy(model) if retain_loss == "kl" and retain_weight else None
+
+    def keep(batch: Batch) -> Tensor:
+        logits = scored_logits(model, batch)
+        if reference is None:
+            return cross_entropy(logits, batch.targets)
+        with torch.no_grad():
+            wanted = scored_logits(reference, batch)
+        return forward_divergence(wanted, logits)
+
+    def loss(k: int) -> tuple[Tensor, dict[str, Tensor]]:
+        kept = keep(retain(k)) if retain_weight else None
+        drop = None
+        if forget_loss is not None:
+            indices = torch.from_numpy(order.batch(k))
+            drop = forget_loss(Step(run, k, steps, indices, forget.loader.batch(indices)))
+        return _sum(model, drop, forget_weight, kept, retain_weight, k % max(1, steps // COSINES))
+
+    def look(step: int) -> bool:
+        with run.meter.paused():
+            run.metric(model, "retain_validation", task.retain_metric, step)
+        return False
+
+    with run.meter.watching(*([reference] if reference is not None else [])):
+        train(
+            model,
+            loss,
+            run,
+            steps=steps,
+            learning_rate=learning_rate,
+            check=look,
+            check_every=max(1, steps // LOOKS),
+            **training,
+        )
+    return model
+
+
+def _sum(
+    model: Any,
+    drop: Tensor | None,
+    forget_weight: float,
+    kept: Tensor | None,
+    retain_weight: float,
+    quiet: int,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weighted sum with its named parts; the cosine of the gradients where it is due (`quiet` = 0)."""
+    parts = {}
+    if kept is not None:
+        parts["retain_loss"] = kept
+    if drop is not None:
+        parts["forget_loss"] = drop
+    if kept is None or drop is None:
+        only = kept if drop is None else forget_weight * drop
+        assert only is not None, "a suppression without any loss"
+        return (retain_weight * only if drop is None else only), parts
+    if quiet == 0:
+        parts["gradient_cosine"] = gradient_cosine(model, drop, kept)
+    return retain_weight * kept + forget_weight * drop, parts
+
+
+def gradient_cosine(model: Any, one: Tensor, other: Tensor) -> Tensor:
+    """Cosine of two losses' gradients over all trained weights: −1 where forgetting costs just what retaining gains."""
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    flat = [
+        torch.cat(
+            [
+                (torch.zeros_like(w) if g is None else g).flatten()
+                for w, g in zip(weights, found, strict=True)
+            ]
+        )
+        for found in (
+            torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
+            for loss in (one, other)
+        )
+    ]
+    return torch.nn.functional.cosine_similarity(flat[0], flat[1], dim=0)
+
+
+def summed_losses(model: Any, batch: Batch) -> Tensor:
+    """−log p of every item's whole answer, shape (items,), in nats."""
+    losses = token_losses(scored_logits(model, batch), batch.targets)
+    return item_sums(losses, batch.rows, len(batch.input_ids))
+
+
+@torch.no_grad()
+def losses_before(model: Any, run: RunContext, examples: Examples, rows: int = 1024) -> Tensor:
+    """−log p of every example's answer under the incoming model: one pass instead of a reference in memory."""
+    loader = run.loader(examples)
+    with run.meter.watching(model):
+        found = [
+            summed_losses(model, loader.batch(slice(start, start + rows)))
+            for start in range(0, len(loader), rows)
+        ]
+    return torch.cat(found)
