@@ -124,8 +124,8 @@ def test_from_the_form_to_the_point_of_a_small_study(serve: Any, page: Any, tmp_
     for label, value in (("addends", "10"), ("factors", "10"), ("base steps", "300")):
         fill(page, label, value)
     fill(page, "batch size", "64")
-    page.get_by_text("Attacks", exact=True).first.click()
-    attacks = page.get_by_test_id("stExpander").filter(has_text="Attacks")
+    page.get_by_text("Parameters of relearn", exact=True).first.click()
+    attacks = page.get_by_test_id("stExpander").filter(has_text="Parameters of relearn")
     for label, value in (("learning rate", "1e-3, 3e-3"), ("steps", "30")):
         field = attacks.get_by_role("textbox", name=label, exact=True).first
         field.fill(value)
