@@ -5,6 +5,7 @@ from typing import Any
 import streamlit as st
 
 from backend import catalogue, study
+from backend.registry import SLOTS
 from pages.components.form import PartForm, part_form, written
 
 
@@ -44,6 +45,26 @@ def _recipe(given: dict[str, Any], key: str, problems: list[str]) -> dict[str, A
         if name != "none":
             same = start if start.get("name") == name else {}
             found[stage] = _parameters("methods", name, same, f"{key}-{stage}", problems)
+            with column:
+                found[stage] |= _options(stage, same, f"{key}-{stage}", problems)
+    return found
+
+
+def _options(stage: str, given: dict[str, Any], key: str, problems: list[str]) -> dict[str, Any]:
+    """What a stage is combined with: for every slot an option or none."""
+    found: dict[str, Any] = {}
+    slots = [slot for slot in SLOTS if slot != "adapter" or stage == "suppress"]
+    with st.expander("Combined with", expanded=any(slot in given for slot in slots)):
+        for slot in slots:
+            names = [o.name for o in catalogue.parts("options") if o.declared["slot"] == slot]
+            start = named(given[slot]) if slot in given else {}
+            label = slot.replace("_", " ").capitalize()
+            name = _choice(label, ["none", *names], start, f"{key}-{slot}")
+            if name != "none":
+                same = start if start.get("name") == name else {}
+                form = part_form("options", name, same, f"{key}-{slot}")
+                problems += form.problems
+                found[slot] = form.table
     return found
 
 
