@@ -30,6 +30,7 @@ class RunContext:
     keep_state_every: float = 20.0  # seconds between resume states
     steps: int = 0
     notes: list[str] = field(default_factory=list)
+    chosen: dict[str, Any] | None = None  # what a search found
     state: dict[str, float] = field(default_factory=dict)  # numbers that a resumed run goes on with
     tensors: dict[str, torch.Tensor] = field(default_factory=dict)  # and tensors
     at_end: list[Callable[[Any], None]] = field(

@@ -9,6 +9,7 @@ from typing import Any
 from backend import catalogue
 from backend.data import Task, unigram_floor
 from backend.registry import SLOTS
+from backend.search import trials
 from backend.settings import build_task
 
 # Raised after a fix to what the stage itself does; parts carry versions of their own.
@@ -125,20 +126,44 @@ class _Planner:
             parameters = {key: value for key, value in chosen.items() if key != "name"}
             name = chosen["name"]
             stages = [*stages, {"stage": stage, "name": name, "parameters": parameters}]
-            models = {s: self._model(stage, name, s, parameters, parents[s]) for s in parents}
+            tried = self._trials(stage, name, parameters, parents)
+            models = {
+                s: self._model(stage, name, s, parameters, parents[s], tried) for s in parents
+            }
             if self._configuration(name, stages, models):
                 for model in models.values():
                     self._cells(model, "forget")
             parents = models
 
+    def _trials(
+        self, stage: str, name: str, parameters: dict[str, Any], parents: dict[int, str]
+    ) -> list[str]:
+        """The trials of a stage's search, on the study's first seed: evaluated, never attacked."""
+        if "search" not in parameters:
+            return []
+        fixed = {key: value for key, value in parameters.items() if key != "search"}
+        seed = self.study["seeds"][0]
+        method = catalogue.part("methods", name)
+        return [
+            self._model(stage, name, seed, {**fixed, **values}, parents[seed])
+            for values in trials(method, parameters["search"])
+        ]
+
     def _model(
-        self, stage: str, name: str, seed: int, parameters: dict[str, Any], parent: str | None
+        self,
+        stage: str,
+        name: str,
+        seed: int,
+        parameters: dict[str, Any],
+        parent: str | None,
+        tried: Sequence[str] = (),
     ) -> str:
         inputs, neutral = {}, {}
         if stage not in STAGE_VERSIONS:
             part = catalogue.part("methods", name)
             neutral = part.neutral
             inputs = self._inputs(part, parameters, seed)
+            inputs |= {"trials": list(tried)} if tried else {}
         version = current_version(stage, name, used_parts(stage, parameters))
         model = self._add(stage, name, version, neutral, parameters, seed, parent, inputs)
         asked = {"metrics": list(self.task.metrics)}
@@ -226,13 +251,14 @@ class _Planner:
         return {
             **{key: value for key, value in self.study.items() if key != "setting"},
             "setting": setting,
-            "metrics": {name: _declared_metric(name, self.task) for name in self.task.metrics},
+            "metrics": {name: declared_metric(name, self.task) for name in self.task.metrics},
             "placebo_commonest": _commonest(self.task),
             "configurations": configurations,
         }
 
 
-def _declared_metric(name: str, task: Task) -> dict[str, Any]:
+def declared_metric(name: str, task: Task) -> dict[str, Any]:
+    """What a metric declares, with its floor on every split."""
     declared = catalogue.part("metrics", name).declared
     splits = [split for split in task.splits if split.endswith(("_score", "_validation"))]
     floors = {
@@ -261,6 +287,8 @@ def _labels(configurations: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
         for stage in configuration["stages"]:
             part = catalogue.part("methods", stage["name"])
             told = _telling(part, stage, configurations)
+            search = told.pop("search", None)
+            told |= {"best of": search["trials"]} if search else {}
             options = [_option_label(told.pop(slot)) for slot in SLOTS if slot in told]
             text = ", ".join(f"{SYMBOLS.get(key, key)} {value}" for key, value in told.items())
             label = " + ".join([part.label, *options])

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from backend import checkpoints
+from backend.choosing import choose
 from backend.composition import run_method
 from backend.context import RunContext
 from backend.data import Task
@@ -61,6 +62,8 @@ def _stage(run: RunContext) -> Any:
     if request.stage == "attack":
         run.target = parameters.pop("target", "forget")
         return load("attacks", request.name)(model, run.task, run, **parameters)
+    if "search" in parameters:
+        parameters |= choose(run, model, request.name, parameters.pop("search"))
     return run_method(request.name, model, run.task, run, parameters)
 
 
@@ -109,6 +112,7 @@ def _ledger(run: RunContext, seconds: float) -> StageOutcome:
         seconds=seconds,
         peak_memory=memory,
         note=" ".join(run.notes),
+        chosen=run.chosen,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from backend import catalogue
 from backend.plan import PlannedRun, expand
 from backend.registry import SLOTS
+from backend.search import checked
 from backend.stage import UserError
 
 RECIPE_STAGES = ("pretrain", "suppress", "robustify", "wrap")
@@ -167,16 +168,43 @@ def _recipes(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Every recipe of the grid: {stage: {"name": …, parameters …}}, all parameters written out."""
     expanded: list[dict[str, Any]] = []
     for table in tables:
-        _only(table, RECIPE_STAGES, "a recipe")
-        if not table:
+        _only(table, (*RECIPE_STAGES, "search"), "a recipe")
+        if not set(table) & set(RECIPE_STAGES):
             raise UserError(f"A recipe is empty; it takes {', '.join(RECIPE_STAGES)}.")
         stages = [stage for stage in RECIPE_STAGES if stage in table]
         grids = [_stage_grid(stage, table[stage]) for stage in stages]
+        if "search" in table:
+            _add_search(stages, grids, table["search"])
         for chosen in itertools.product(*grids):
             recipe = dict(zip(stages, chosen, strict=True))
             if recipe not in expanded:
                 expanded.append(recipe)
     return expanded
+
+
+def _add_search(stages: list[str], grids: list[list[dict[str, Any]]], search: Any) -> None:
+    """Give the search to the first stage whose method has all the searched parameters."""
+    space = search.get("space", {}) if isinstance(search, dict) else {}
+    for stage, grid in zip(stages, grids, strict=True):
+        for chosen in grid:
+            method = catalogue.part("methods", chosen["name"])
+            if not set(space) <= set(method.defaults()):
+                break
+            chosen["search"] = checked(method, search)
+        else:
+            # Trials set the searched parameters: what the recipe says of them would only tell runs apart.
+            grids[stages.index(stage)] = _without(grid, set(space))
+            return
+    names = " or ".join(chosen["name"] for grid in grids for chosen in grid[:1])
+    raise UserError(f"search: {', '.join(space)} are not all parameters of {names}.")
+
+
+def _without(grid: list[dict[str, Any]], names: set[str]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for chosen in grid:
+        left = {key: value for key, value in chosen.items() if key not in names}
+        found += [left] if left not in found else []
+    return found
 
 
 def _stage_grid(stage: str, value: Any) -> list[dict[str, Any]]:

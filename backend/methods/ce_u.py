@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from backend.context import RunContext
 from backend.data import Task
 from backend.models import Batch, scored_logits
-from backend.registry import Weight, Whole, method
+from backend.registry import Rate, Weight, Whole, method
 from backend.suppression import Step, suppress
 
 
@@ -24,6 +24,7 @@ def ce_u(
     run: RunContext,
     *,
     ignore_first: Whole = 1,
+    learning_rate: Rate = 1e-4,
     retain_weight: Weight = 0.0,
     **suppression: Any,
 ) -> Any:
@@ -31,6 +32,7 @@ def ce_u(
 
     Args:
         ignore_first: tokens at an answer's start that are left alone; an answer's last token never is
+        learning_rate: peak learning rate of AdamW
         retain_weight: weight of the retain loss; 0 leaves retain data out
     """
 
@@ -41,7 +43,15 @@ def ce_u(
         losses = F.cross_entropy(logits, target, reduction="none")
         return losses[later_tokens(batch, ignore_first)].mean()
 
-    return suppress(model, task, run, imitate, retain_weight=retain_weight, **suppression)
+    return suppress(
+        model,
+        task,
+        run,
+        imitate,
+        learning_rate=learning_rate,
+        retain_weight=retain_weight,
+        **suppression,
+    )
 
 
 def later_tokens(batch: Batch, ignored: int) -> torch.Tensor:

@@ -11,7 +11,7 @@ from backend.data import Task
 from backend.losses import item_means, token_losses
 from backend.models import Batch, scored_logits
 from backend.refusals import refusals
-from backend.registry import Weight, method
+from backend.registry import Rate, Weight, method
 from backend.suppression import Step, suppress
 
 LOG2 = 0.6931471805599453
@@ -39,6 +39,7 @@ def flat(
     run: RunContext,
     *,
     divergence: Literal["tv", "kl", "pearson", "js"] = "tv",
+    learning_rate: Rate = 1e-4,
     retain_weight: Weight = 0.0,
     **suppression: Any,
 ) -> Any:
@@ -46,6 +47,7 @@ def flat(
 
     Args:
         divergence: the f-divergence between the two
+        learning_rate: peak learning rate of AdamW
         retain_weight: weight of the retain loss; 0 leaves retain data out
     """
     refused = refusals(task, run)
@@ -54,7 +56,15 @@ def flat(
         good = answer_probability(model, step.of(refused))
         return flat_loss(good, answer_probability(model, step.forget), divergence)
 
-    return suppress(model, task, run, apart, retain_weight=retain_weight, **suppression)
+    return suppress(
+        model,
+        task,
+        run,
+        apart,
+        learning_rate=learning_rate,
+        retain_weight=retain_weight,
+        **suppression,
+    )
 
 
 def flat_loss(good: Tensor, bad: Tensor, divergence: str) -> Tensor:

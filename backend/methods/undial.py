@@ -8,30 +8,29 @@ import torch.nn.functional as F
 from backend.context import RunContext
 from backend.data import Task
 from backend.models import frozen_copy, scored_logits
-from backend.registry import Weight, method
+from backend.registry import Count, Weight, method
 from backend.suppression import Step, suppress
 
 
 @method(
     stage="suppress",
     label="UNDIAL",
-    source="Dong et al. 2024 (arXiv 2402.10052), eq. 3–4; L = CE(softmax(z₀ − β·onehot(y)), p)",
-    data_access="forget",
+    source="Dong et al. 2024 (arXiv 2402.10052), eq. 3–4; L = CE(softmax(z₀ − β·onehot(y)), p) + w·CE(retain)",
 )
 def undial(
     model: Any,
     task: Task,
     run: RunContext,
     *,
-    beta: Weight = 10.0,
-    retain_weight: Weight = 0.0,
+    beta: Weight = 30.0,
+    steps: Count = 200,
     **suppression: Any,
 ) -> Any:
     """The model after imitating the incoming one with the true tokens' logits lowered by β.
 
     Args:
-        beta: how far the true token's logit is lowered
-        retain_weight: weight of the retain loss; 0 leaves retain data out
+        beta: how far the true token's logit is lowered; small sure models need more than the paper's 10
+        steps: optimiser steps
     """
     reference = frozen_copy(model)
 
@@ -43,4 +42,4 @@ def undial(
         return F.cross_entropy(scored_logits(model, batch).float(), wanted.softmax(-1))
 
     with run.meter.watching(reference):
-        return suppress(model, task, run, imitate, retain_weight=retain_weight, **suppression)
+        return suppress(model, task, run, imitate, steps=steps, **suppression)
