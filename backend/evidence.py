@@ -166,6 +166,15 @@ class Evidence:
         """What a model scored before any attack."""
         return None if model is None else self.evaluated.get((model, metric, split))
 
+    def along(self, model: int | None) -> list[float]:
+        """The retain metric on validation data while a suppression went on, in the order of its steps."""
+        if model is None or self.rows[model].stage != "suppress":
+            return []
+        table = self.measurements
+        mine = table[(table["run"] == model) & (table["metric"] == self.retain)]
+        mine = mine[(mine["split"] == "retain_validation") & mine["value"].notna()]
+        return [float(value) for value in mine.sort_values("step")["value"]]
+
     def before(self, model: int | None) -> np.ndarray | None:
         """The items of the forget metric on the score part, before any attack."""
         runs = self.evaluations.get(model, []) if model is not None else []

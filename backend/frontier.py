@@ -161,6 +161,7 @@ def _row(
         "compute": summary(compute),
         "flops": _mean([evidence.spent(m, "flops") for m in models]),
         "search_flops": evidence.searched(models),
+        "lowest_utility": _mean(objectives.lowest_utilities(evidence, configuration)),
         "seconds": _mean([evidence.spent(m, "seconds") for m in models]),
         "steps": _mean([evidence.spent(m, "steps") for m in models]),
         "tokens": _mean([evidence.spent(m, "tokens") for m in models]),

@@ -25,6 +25,18 @@ def utilities(evidence: Evidence, configuration: Configuration) -> list[float | 
     return found
 
 
+def lowest_utilities(evidence: Evidence, configuration: Configuration) -> list[float | None]:
+    """The worst utility of every seed while its model was made, on validation data; None where nobody looked."""
+    scale = evidence.scale_of(evidence.retain, "retain_validation")
+    found: list[float | None] = []
+    for seed in evidence.seeds:
+        seen = evidence.along(evidence.model(configuration, seed))
+        base = evidence.value(evidence.base(seed), evidence.retain, "retain_validation")
+        known = [] if base is None else [utility(value, base, scale) for value in seen]
+        found.append(min((value for value in known if value is not None), default=None))
+    return found
+
+
 def computes(evidence: Evidence, configuration: Configuration) -> list[float | None]:
     """FLOPs of the model and its ancestors, the base apart, as a share of the oracle's of that seed."""
     found: list[float | None] = []

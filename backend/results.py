@@ -42,8 +42,15 @@ def frontier_document(
     agreement = reads.measurements(
         engine, study_id=record.id, stages=["robustify"], splits=["agreement"], metrics=["kl"]
     )
-    if len(agreement):
-        measured = pd.concat([measured, agreement], ignore_index=True)
+    along = reads.measurements(
+        engine,
+        study_id=record.id,
+        stages=["suppress"],
+        splits=["retain_validation"],
+        metrics=[record.document["setting"]["retain_metric"]],
+    )
+    more = [frame for frame in (agreement, along) if len(frame)]
+    measured = pd.concat([measured, *more], ignore_index=True) if more else measured
     runs = reads.study_runs(engine, record.id)
     return frontier.build(
         record.document,

@@ -22,6 +22,7 @@ PLAIN = (
     "cells_total",
     "flops",
     "search_flops",
+    "lowest_utility",
     "seconds",
     "steps",
     "tokens",

@@ -88,7 +88,9 @@ def table(frame: pd.DataFrame) -> None:
     cells = frame["cells_done"].astype(str) + " of " + frame["cells_total"].astype(str)
     front = ["●" if found is True else "" for found in frame["on_front"]]
     so_far = [] if frame["complete"].all() else ["robust_so_far"]
-    columns = ["configuration", "front", *OBJECTIVES, *so_far, "cells", "worst_attack"]
+    told = [name for name in ("lowest_utility", "search_flops") if frame[name].fillna(0).any()]
+    told += ["badges"] if frame["badges"].astype(bool).any() else []
+    columns = ["configuration", "front", *OBJECTIVES, *so_far, "cells", "worst_attack", *told]
     shown = frame.assign(cells=cells, front=front)[[*columns, "weak_evidence"]]
     short = {name: NAMES[name].removesuffix(" forget quality").capitalize() for name in NAMES}
     numbers = {
@@ -101,6 +103,13 @@ def table(frame: pd.DataFrame) -> None:
             "Front", help="non-dominated in robust forget quality, utility and compute"
         ),
         "cells": "Attack cells",
+        "lowest_utility": st.column_config.NumberColumn(
+            "Lowest utility", format="%.3f", help="while the suppression went on, validation data"
+        ),
+        "search_flops": st.column_config.NumberColumn(
+            "Search FLOPs", format="%.1e", help="all trials; not part of compute"
+        ),
+        "badges": "Badges",
         "worst_attack": "Worst attack",
         "weak_evidence": "Weak evidence",
     }

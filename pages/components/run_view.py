@@ -42,6 +42,8 @@ def run_view(engine: Engine, run: dict[str, Any]) -> None:
     with answers:
         _answers(engine, run, children)
     with configuration:
+        if run["chosen"]:
+            _search(run["chosen"])
         st.code(json.dumps(run["parameters"], indent=1, ensure_ascii=False), language="json")
         st.caption("Setting")
         st.code(json.dumps(run["setting"], indent=1, ensure_ascii=False), language="json")
@@ -49,6 +51,21 @@ def run_view(engine: Engine, run: dict[str, Any]) -> None:
         _evidence(engine, run)
     with events:
         _events(engine, run["id"])
+
+
+def _search(chosen: dict[str, Any]) -> None:
+    """What every trial of the run's search scored on validation data, the winner marked."""
+    st.caption("The search's trials, on validation data; the winner was trained for this run.")
+    rows = [
+        {
+            "winner": "●" if trial["parameters"] == chosen["parameters"] else "",
+            **trial["parameters"],
+            "utility": trial["utility"],
+            "forget": trial["forget"],
+        }
+        for trial in chosen["trials"]
+    ]
+    st.dataframe(rows, hide_index=True, width="stretch")
 
 
 def _progress(run: dict[str, Any]) -> None:
