@@ -112,7 +112,7 @@ def scored_logits(model: Any, batch: Batch) -> Tensor:
 
 
 def hidden_states(model: Any, batch: Batch, layer: int) -> Tensor:
-    """What block `layer` (0 is the first) puts out, shape (rows, length, width)."""
+    """What block `layer` (0 is the first) puts out, the last one's after the final norm, (rows, length, width)."""
     return model(
         batch.input_ids,
         logits_to_keep=batch.columns,

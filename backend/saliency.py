@@ -49,3 +49,50 @@ def largest(scores: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
         name: part.view_as(scores[name])
         for name, part in zip(scores, chosen.split(sizes), strict=True)
     }
+
+
+def fisher(
+    model: Any, run: RunContext, examples: Examples, items: int, purpose: str
+) -> dict[str, Tensor]:
+    """Diagonal Fisher information: the mean squared gradient of single items' log-likelihood, of every parameter.
+
+    Over at most `items` of the examples, drawn once for the seed; every item takes a pass of its own.
+    """
+    drawn = run.numbers(f"fisher {purpose}").permutation(len(examples))[:items]
+    loader = run.loader(examples)
+    weights = dict(model.named_parameters())
+    total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    with run.meter.watching(model):
+        for item in drawn:
+            batch = loader.batch(slice(int(item), int(item) + 1))
+            loss = token_losses(scored_logits(model, batch), batch.targets).sum()
+            found = torch.autograd.grad(loss, list(weights.values()))
+            for name, gradient in zip(weights, found, strict=True):
+                total[name].addcmul_(gradient, gradient)
+    return {name: value / len(drawn) for name, value in total.items()}
+
+
+def neuron_attributions(model: Any, run: RunContext, examples: Examples) -> list[Tensor]:
+    """For every block the mean |activation · gradient| of every MLP neuron, over items and positions.
+
+    To first order that is how much the loss of an item would change without the neuron.
+    """
+    loader = run.loader(examples)
+    blocks = model.model.layers
+    seen: list[Tensor] = []
+    hooks = [
+        b.mlp.down_proj.register_forward_pre_hook(lambda _, a: seen.append(a[0])) for b in blocks
+    ]
+    total = [torch.zeros(b.mlp.down_proj.in_features, device=run.device) for b in blocks]
+    try:
+        with run.meter.watching(model):
+            for start in range(0, len(loader), ROWS):
+                seen.clear()
+                batch = loader.batch(slice(start, start + ROWS))
+                loss = token_losses(scored_logits(model, batch), batch.targets).sum()
+                for place, gradient in enumerate(torch.autograd.grad(loss, seen)):
+                    total[place] += (seen[place] * gradient).detach().abs().sum(dim=(0, 1))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [value / len(loader) for value in total]

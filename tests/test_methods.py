@@ -18,6 +18,7 @@ from tests.small import Kept, do, small_task
 
 torch.set_num_threads(1)
 SUPPRESSIONS = [m.name for m in catalogue.parts("methods") if m.declared["stage"] == "suppress"]
+TRAINED = {m.name for m in catalogue.parts("methods") if "steps" in {p.name for p in m.parameters}}
 OPTIONS = {part.name: part.declared["slot"] for part in catalogue.parts("options")}
 
 
@@ -54,12 +55,12 @@ def weights(model: Any) -> torch.Tensor:
 def outputs(home: Path, name: str) -> torch.Tensor:
     """Forget logits after five steps."""
     run = context(home)
-    model = trained(home, name, steps=5)
+    model = trained(home, name, **({"steps": 5} if name in TRAINED else {}))
     with torch.no_grad():
         return scored_logits(model, run.loader(run.task.train["forget"]).batch(slice(0, 72)))
 
 
-@pytest.mark.parametrize("name", SUPPRESSIONS)
+@pytest.mark.parametrize("name", [name for name in SUPPRESSIONS if name in TRAINED])
 def test_five_steps_change_the_methods_own_loss_and_the_weights(home: Path, name: str) -> None:
     sink = Kept()
     before = weights(trained(home, "max_ent", steps=1, learning_rate=1e-12))
@@ -68,6 +69,16 @@ def test_five_steps_change_the_methods_own_loss_and_the_weights(home: Path, name
     losses = sink.values("loss", "train")
     assert set(losses) == {1, 2, 3, 4, 5}
     assert len(set(losses.values())) > 1
+
+
+@pytest.mark.parametrize("name", [name for name in SUPPRESSIONS if name not in TRAINED])
+def test_a_method_without_training_changes_the_forget_logits(home: Path, name: str) -> None:
+    untouched = trained(home, "grad_diff", steps=1, learning_rate=1e-30)
+    run = context(home)
+    batch = run.loader(run.task.train["forget"]).batch(slice(0, 72))
+    changed = outputs(home, name)
+    with torch.no_grad():
+        assert not torch.allclose(changed, scored_logits(untouched, batch))
 
 
 def test_no_two_methods_give_the_same_outputs(home: Path) -> None:

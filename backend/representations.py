@@ -1,0 +1,58 @@
+"""Hidden states disturbed, collected and compared."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@contextmanager
+def added_after(model: Any, layer: int, delta: Tensor) -> Iterator[None]:
+    """The model with `delta` (rows, length, width) added to what block `layer` puts out."""
+
+    def add(module: Any, args: Any, output: Any) -> Any:
+        return (output[0] + delta, *output[1:]) if isinstance(output, tuple) else output + delta
+
+    handle = model.model.layers[layer].register_forward_hook(add)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def mlp_outputs(model: Any) -> Iterator[list[Tensor]]:
+    """A list that every pass fills with the MLPs' outputs, block by block, each (rows, length, width)."""
+    seen: list[Tensor] = []
+    handles = [
+        block.mlp.register_forward_hook(lambda module, args, output: seen.append(output))
+        for block in model.model.layers
+    ]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def clipped(vectors: Tensor, longest: float) -> Tensor:
+    """Vectors along the last axis, those that are longer shortened to that length."""
+    size = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return vectors * (longest / size.clamp(min=longest))
+
+
+def mmd(one: Tensor, other: Tensor, kernels: int = 5, factor: float = 2.0) -> Tensor:
+    """Squared maximum mean discrepancy of two samples (n, width), biased form, under a sum of Gaussian kernels.
+
+    The bandwidths are the mean squared distance between different points of both samples together, times powers of
+    `factor` around 1 (Gretton et al. 2012; the kernel of RepNoise, arXiv 2405.14577).
+    """
+    both = torch.cat([one, other])
+    squared = (both[:, None] - both[None]).square().sum(-1)
+    width = squared.detach().sum() / (len(both) * (len(both) - 1))
+    scales = [width * factor ** (power - kernels // 2) for power in range(kernels)]
+    kernel = torch.stack([torch.exp(-squared / scale) for scale in scales]).sum(0)
+    n = len(one)
+    return kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()
