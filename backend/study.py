@@ -235,7 +235,7 @@ def _option_grid(stage: str, slot: str, value: Any) -> list[tuple[str, dict[str,
         if part.declared["slot"] != slot:
             there = [o.name for o in catalogue.parts("options") if o.declared["slot"] == slot]
             raise UserError(
-                f"{name} is a {part.declared['slot']}, not a {slot}; there are: {', '.join(there) or 'none yet'}."
+                f"{name} goes with {part.declared['slot']}, not with {slot}; there are: {', '.join(there) or 'none yet'}."
             )
         found += [(slot, {"name": name, **parameters}) for parameters in _grid(part, given)]
     return found

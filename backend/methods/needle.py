@@ -16,7 +16,7 @@ from backend.saliency import neuron_attributions
     source="Hong et al. 2024 (ConceptVectors, arXiv 2406.11614), Needle: noise on located MLP value vectors",
 )
 def needle(
-    model: Any, task: Task, run: RunContext, *, share: Share = 0.3, noise: Weight = 1.0
+    model: Any, task: Task, run: RunContext, *, share: Share = 0.3, noise: Weight = 3.0
 ) -> Any:
     """The model with noise on the value vectors (columns of the down projections) of located neurons; no training.
 
