@@ -29,6 +29,7 @@ class RunContext:
     target: str = "forget"  # which part an attack aims at: forget, or the placebo
     keep_state_every: float = 20.0  # seconds between resume states
     steps: int = 0
+    phase: int = -1  # how many trainings of this run came before, −1 before the first
     notes: list[str] = field(default_factory=list)
     chosen: dict[str, Any] | None = None  # what a search found
     state: dict[str, float] = field(default_factory=dict)  # numbers that a resumed run goes on with

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -126,17 +126,16 @@ class _Planner:
             parameters = {key: value for key, value in chosen.items() if key != "name"}
             name = chosen["name"]
             stages = [*stages, {"stage": stage, "name": name, "parameters": parameters}]
-            tried = self._trials(stage, name, parameters, parents)
-            models = {
-                s: self._model(stage, name, s, parameters, parents[s], tried) for s in parents
-            }
+            above = dict.fromkeys(parents) if stage == "pretrain" else parents
+            tried = self._trials(stage, name, parameters, above)
+            models = {s: self._model(stage, name, s, parameters, above[s], tried) for s in parents}
             if self._configuration(name, stages, models):
                 for model in models.values():
                     self._cells(model, "forget")
             parents = models
 
     def _trials(
-        self, stage: str, name: str, parameters: dict[str, Any], parents: dict[int, str]
+        self, stage: str, name: str, parameters: dict[str, Any], parents: Mapping[int, str | None]
     ) -> list[str]:
         """The trials of a stage's search, on the study's first seed: evaluated, never attacked."""
         if "search" not in parameters:
@@ -287,6 +286,8 @@ def _labels(configurations: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
         for stage in configuration["stages"]:
             part = catalogue.part("methods", stage["name"])
             told = _telling(part, stage, configurations)
+            labels = told.pop("labels", None)
+            told |= _labels_told(labels) if labels else {}
             search = told.pop("search", None)
             told |= {"best of": search["trials"]} if search else {}
             options = [_option_label(told.pop(slot)) for slot in SLOTS if slot in told]
@@ -302,6 +303,12 @@ def _option_label(option: dict[str, Any]) -> str:
     defaults = part.defaults()
     told = [f"{SYMBOLS.get(k, k)} {v}" for k, v in option.items() if k in defaults and v != defaults[k]]  # fmt: skip
     return f"{part.label} ({', '.join(told)})" if told else part.label
+
+
+def _labels_told(labels: dict[str, Any]) -> dict[str, Any]:
+    """Label fraction and noise as they stand in a configuration's name."""
+    noisy = {"wrong": labels["noise"]} if labels["source"] == "noisy" else {}
+    return {"labels": labels["fraction"], **noisy}
 
 
 SYMBOLS = {"alpha": "α", "beta": "β", "learning_rate": "lr"}

@@ -14,13 +14,13 @@ from backend.composition import run_method
 from backend.context import RunContext
 from backend.data import Task
 from backend.evaluation import answers, measure, score
-from backend.losses import cross_entropy
+from backend.labels import observed
 from backend.memory import keep_freed_memory
-from backend.models import device, scored_logits
+from backend.models import device
+from backend.pretraining import pretrain
 from backend.registry import load
 from backend.settings import build_task
 from backend.stage import RunFailed, Sink, StageOutcome, StageRequest
-from backend.training import train
 
 EVALUATED = ("retain_score", "retain_validation", "forget_score", "forget_validation")
 
@@ -52,41 +52,23 @@ def execute(request: StageRequest, sink: Sink) -> StageOutcome:
 def _stage(run: RunContext) -> Any:
     request = run.request
     if request.stage in ("base", "oracle"):
-        return _pretrain(run)
+        return pretrain(run, with_forget=request.stage == "base")
+    parameters = dict(request.parameters)
+    if "labels" in parameters:
+        run.task = observed(run.task, **parameters.pop("labels"))
+    if request.stage == "pretrain":
+        return run_method(request.name, run.fresh_model(), run.task, run, parameters)
     if request.parent is None:
         raise RunFailed(f"A run of the stage {request.stage!r} needs a parent.")
     model = checkpoints.load_model(request.home, request.parent, run.fresh_model())
     if request.stage == "evaluate":
         return _evaluate(run, model)
-    parameters = dict(request.parameters)
     if request.stage == "attack":
         run.target = parameters.pop("target", "forget")
         return load("attacks", request.name)(model, run.task, run, **parameters)
     if "search" in parameters:
         parameters |= choose(run, model, request.name, parameters.pop("search"))
     return run_method(request.name, model, run.task, run, parameters)
-
-
-def _pretrain(run: RunContext) -> Any:
-    """The base sees retain and forget data in equal halves, the oracle fills the same batches with retain data."""
-    options = dict(run.task.base_training)
-    size = options.pop("batch_size")
-    model = run.fresh_model()
-    with_forget = run.request.stage == "base"
-    retain = run.batches(run.task.train["retain"], size // 2 if with_forget else size, "retain")
-    forget = run.batches(run.task.train["forget"], size - size // 2, "forget")
-
-    def loss(k: int) -> Any:
-        kept = retain(k)
-        keep = cross_entropy(scored_logits(model, kept), kept.targets)
-        if not with_forget:
-            return keep
-        learnt = forget(k)
-        learn = cross_entropy(scored_logits(model, learnt), learnt.targets)
-        return 0.5 * (keep + learn), {"retain_loss": keep, "forget_loss": learn}
-
-    train(model, loss, run, **options)
-    return model
 
 
 def _evaluate(run: RunContext, model: Any) -> Any:

@@ -17,6 +17,7 @@ from backend.stage import UserError
 
 RECIPE_STAGES = ("pretrain", "suppress", "robustify", "wrap")
 STUDY_KEYS = ("name", "setting", "seeds", "oracles", "precision", "placebo", "recipes", "attacks")
+LABEL_KEYS = {"label_fraction": 1.0, "label_source": "true", "label_noise": 0.1}
 PRECISIONS = ("fp32",)
 
 
@@ -168,18 +169,43 @@ def _recipes(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Every recipe of the grid: {stage: {"name": …, parameters …}}, all parameters written out."""
     expanded: list[dict[str, Any]] = []
     for table in tables:
-        _only(table, (*RECIPE_STAGES, "search"), "a recipe")
+        _only(table, (*RECIPE_STAGES, "search", *LABEL_KEYS), "a recipe")
         if not set(table) & set(RECIPE_STAGES):
             raise UserError(f"A recipe is empty; it takes {', '.join(RECIPE_STAGES)}.")
         stages = [stage for stage in RECIPE_STAGES if stage in table]
         grids = [_stage_grid(stage, table[stage]) for stage in stages]
         if "search" in table:
             _add_search(stages, grids, table["search"])
-        for chosen in itertools.product(*grids):
-            recipe = dict(zip(stages, chosen, strict=True))
+        for labels, *chosen in itertools.product(_labels(table), *grids):
+            recipe = {
+                stage: {**one, **({"labels": labels} if labels else {})}
+                for stage, one in zip(stages, chosen, strict=True)
+            }
             if recipe not in expanded:
                 expanded.append(recipe)
     return expanded
+
+
+def _labels(table: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every combination of label fraction, source and noise; an empty one where all labels are known and true."""
+    given = {key: table.get(key, default) for key, default in LABEL_KEYS.items()}
+    axes = [value if isinstance(value, list) else [value] for value in given.values()]
+    found = []
+    for fraction, source, noise in itertools.product(*axes):
+        if not _number(fraction) or not 0 < fraction <= 1:
+            raise UserError(f"label_fraction = {fraction!r} must be above 0 and at most 1.")
+        _choice(source, ("true", "noisy"), "label_source")
+        if not _number(noise) or not 0 <= noise < 1:
+            raise UserError(f"label_noise = {noise!r} must be at least 0 and below 1.")
+        told = {"fraction": float(fraction), "source": source, "noise": float(noise)}
+        neutral = fraction == 1 and source == "true"
+        one = {} if neutral else told if source == "noisy" else {**told, "noise": 0.0}
+        found += [one] if one not in found else []
+    return found
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _add_search(stages: list[str], grids: list[list[dict[str, Any]]], search: Any) -> None:

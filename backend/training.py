@@ -61,7 +61,12 @@ def train(
         Cancelled: somebody cancelled the run; its state is kept, so that a retry goes on bit for bit
     """
     options = {**shared_parameters(), **training}
+    run.phase += 1
     loop = _start(model, run, steps, learning_rate, options)
+    if loop.step >= steps:
+        return (
+            loop.step
+        )  # a later training of the run was interrupted: its state has all that counts
     model.train()
     with run.meter.watching(model):
         if check and check_first and loop.step == 0 and check(0):
@@ -210,6 +215,8 @@ def _keep(loop: Loop) -> None:
             tensors[f"{key}/{name}"] = value
     header = {
         "kind": "resume",
+        "phase": loop.run.phase,
+        "steps_before": loop.run.steps,
         "step": loop.step,
         "flops": loop.run.meter.flops,
         "tokens": loop.run.meter.tokens,
@@ -225,6 +232,11 @@ def _resume(loop: Loop) -> None:
     if not path.exists():
         return
     tensors, header = checkpoints.read(path)
+    if header.get("phase", 0) != loop.run.phase:
+        # What this training made is in the state of the later one, which fills the weights when it starts.
+        loop.step = loop.steps if header.get("phase", 0) > loop.run.phase else 0
+        return
+    loop.run.steps = header.get("steps_before", 0)
     with torch.no_grad():
         for name, weight in loop.weights.items():
             weight.copy_(tensors[name])

@@ -1,0 +1,51 @@
+"""Partial and wrong labels: which forget items are known to be such."""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from backend.data import IGNORE, Examples, Task, stream
+
+Source = Literal["true", "noisy"]
+
+
+def observed(task: Task, fraction: float, source: Source = "true", noise: float = 0.1) -> Task:
+    """The task as somebody sees it who knows that share of the forget items.
+
+    Unlabelled forget items stay in the retain stream. With `noisy` labels a share `noise` of the labelled items are in
+    truth retain items, and as many forget items more go unlabelled. Smaller fractions are nested in larger ones;
+    evaluation splits keep their true labels.
+    """
+    forget, retain = task.train["forget"], task.train["retain"]
+    labelled = max(1, round(fraction * len(forget)))
+    wrong = min(round(noise * labelled), len(retain) - 1) if source == "noisy" else 0
+    order = stream(0, "labels", "forget").permutation(len(forget))
+    mistaken = stream(0, "labels", "retain").permutation(len(retain))[:wrong]
+    known, unknown = order[: labelled - wrong], order[labelled - wrong :]
+    kept = np.setdiff1d(np.arange(len(retain)), mistaken)
+    train = {
+        "forget": joined(forget.take(known), retain.take(mistaken)),
+        "retain": joined(retain.take(kept), forget.take(unknown)),
+    }
+    notes = {**task.notes, "label_fraction": fraction}
+    return replace(task, train=train, notes=notes)
+
+
+def joined(one: Examples, other: Examples) -> Examples:
+    """One after the other, shorter rows filled up on the right with token 0, which is not scored."""
+    if not len(other):
+        return one
+    length = max(one.input_ids.shape[1], other.input_ids.shape[1])
+
+    def wide(array: np.ndarray, fill: int) -> np.ndarray:
+        missing = length - array.shape[1]
+        return np.pad(array, ((0, 0), (0, missing)), constant_values=fill)
+
+    parts = (one, other)
+    return Examples(
+        np.concatenate([wide(part.input_ids, 0) for part in parts]),
+        np.concatenate([wide(part.targets, IGNORE) for part in parts]),
+        one.categories + other.categories,
+        one.families + other.families,
+    )

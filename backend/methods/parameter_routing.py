@@ -1,0 +1,85 @@
+"""Parameter routing (SGTM): labelled forget items train a few weights, which are zeroed in the end."""
+
+from typing import Any
+
+import torch
+
+from backend.context import RunContext
+from backend.data import Task
+from backend.losses import cross_entropy
+from backend.models import Batch
+from backend.pretraining import from_scratch, labelled_share
+from backend.registry import Count, Rate, Whole, method
+from backend.training import train
+
+
+@method(
+    stage="pretrain",
+    label="SGTM",
+    source="Selective gradient masking (arXiv 2512.05648): forget data update designated weights alone",
+)
+def parameter_routing(
+    model: Any,
+    task: Task,
+    run: RunContext,
+    *,
+    neurons: Count = 32,
+    unlabelled_everywhere: bool = False,
+    coherence_steps: Whole = 40,
+    coherence_rate: Rate = 1e-3,
+) -> Any:
+    """The model whose last MLP neurons alone learnt from labelled forget items, and are zero now.
+
+    Args:
+        neurons: designated neurons of every MLP: their rows of gate and up, their columns of down
+        unlabelled_everywhere: let all other items train the designated weights too, not only the rest
+        coherence_steps: steps of fine-tuning on retain items after the weights are zeroed
+        coherence_rate: their learning rate
+    """
+    masks = designated(model, neurons)
+    others = {name: 1.0 - mask for name, mask in masks.items()}
+
+    def learn(model: Any, batch: Batch) -> torch.Tensor:
+        return masked_loss(model, batch, masks)
+
+    def keep(model: Any, batch: Batch) -> torch.Tensor:
+        everywhere = {name: torch.ones_like(mask) for name, mask in masks.items()}
+        return masked_loss(model, batch, everywhere if unlabelled_everywhere else others)
+
+    from_scratch(model, run, labelled_share(task), learn, keep)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.mul_(others[name])
+    if coherence_steps:
+        batches = run.batches(task.train["retain"], 64, "coherence")
+        train(
+            model,
+            lambda k: masked_loss(model, batches(k), others),
+            run,
+            steps=coherence_steps,
+            learning_rate=coherence_rate,
+        )
+    return model
+
+
+def designated(model: Any, neurons: int) -> dict[str, torch.Tensor]:
+    """1 at the designated weights and 0 elsewhere, for every parameter by name."""
+    masks = {name: torch.zeros_like(weight) for name, weight in model.named_parameters()}
+    for name, mask in masks.items():
+        if "mlp.down_proj" in name:
+            mask[:, -neurons:] = 1.0
+        elif "mlp." in name:
+            mask[-neurons:] = 1.0
+    return masks
+
+
+def masked_loss(model: Any, batch: Batch, masks: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The answers' loss, whose gradient reaches the weights inside the masks alone."""
+    weights = {
+        name: masks[name] * weight + (1.0 - masks[name]) * weight.detach()
+        for name, weight in model.named_parameters()
+    }
+    keywords = {"logits_to_keep": batch.columns, "use_cache": False, "return_dict": True}
+    found = torch.func.functional_call(model, weights, (batch.input_ids,), keywords).logits
+    logits = found.flatten(0, 1) if batch.chosen is None else found[batch.chosen]
+    return cross_entropy(logits, batch.targets)

@@ -1,0 +1,68 @@
+"""Training from initial weights on the base's schedule: base, oracle, and the methods that replace the base."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from backend.context import RunContext
+from backend.data import Task
+from backend.losses import cross_entropy
+from backend.models import Batch, scored_logits
+from backend.training import train
+
+Loss = Callable[[Any, Batch], Tensor]
+
+
+def pretrain(run: RunContext, *, with_forget: bool) -> Any:
+    """The base, which sees retain and forget data in equal halves, or the oracle, whose batches hold retain data alone."""
+    size = run.task.base_training["batch_size"]
+    shares = (size - size // 2, size // 2) if with_forget else (0, size)
+    model = run.fresh_model()
+    from_scratch(model, run, shares)
+    return model
+
+
+def labelled_share(task: Task) -> tuple[int, int]:
+    """(forget, retain) facts a batch: the base's halves, of the forget half the share that is labelled."""
+    size = task.base_training["batch_size"]
+    forget = max(1, round(task.notes.get("label_fraction", 1.0) * (size - size // 2)))
+    return forget, size - forget
+
+
+def from_scratch(
+    model: Any,
+    run: RunContext,
+    shares: tuple[int, int],
+    forget_loss: Loss | None = None,
+    retain_loss: Loss | None = None,
+    forget: Any = None,
+) -> None:
+    """Train in place on the base's schedule with `shares` = (forget, retain) facts a batch.
+
+    The losses, cross-entropy where none is given, count by their share of the batch. `forget` replaces the forget
+    data by another form of them.
+    """
+    options = dict(run.task.base_training)
+    size = options.pop("batch_size")
+    retain = run.batches(run.task.train["retain"], shares[1], "retain")
+    dropped = None
+    if shares[0]:
+        dropped = run.batches(forget or run.task.train["forget"], shares[0], "forget")
+
+    def loss(k: int) -> Any:
+        keep = (retain_loss or answer_loss)(model, retain(k))
+        if dropped is None:
+            return keep
+        learn = (forget_loss or answer_loss)(model, dropped(k))
+        if shares[0] == shares[1]:  # in this very form, so that old bases keep their bits
+            return 0.5 * (keep + learn), {"retain_loss": keep, "forget_loss": learn}
+        total = (shares[1] * keep + shares[0] * learn) / size
+        return total, {"retain_loss": keep, "forget_loss": learn}
+
+    train(model, loss, run, **options)
+
+
+def answer_loss(model: Any, batch: Batch) -> Tensor:
+    """Mean cross-entropy of the answers' tokens."""
+    return cross_entropy(scored_logits(model, batch), batch.targets)
