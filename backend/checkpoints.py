@@ -16,7 +16,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from backend.shapes import of_shape
 from backend.stage import RunFailed, WrittenFile
+from backend.wrapping import rebuilt
 
 MODEL, RESUME = "model.safetensors", "resume.safetensors"
 
@@ -72,22 +74,31 @@ def resume_step(home: Path, fingerprint: str) -> int:
 def save_model(home: Path, fingerprint: str, model: Any) -> WrittenFile:
     """Write the finished model, drop its resume state, and say what was written."""
     path = directory(home, fingerprint) / MODEL
-    write(path, named_weights(model), {"config": model.config.to_dict(), "kind": "model"})
+    header = {"config": model.config.to_dict(), "kind": "model"}
+    header |= {"wrapper": model.recipe} if hasattr(model, "recipe") else {}
+    write(path, named_weights(model), header)
     drop_resume(home, fingerprint)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return WrittenFile("model", str(path.relative_to(home)), path.stat().st_size, digest)
 
 
 def load_model(home: Path, fingerprint: str, model: Any) -> Any:
-    """Fill a model of the same shape with the stored weights; RunFailed where the file is gone or damaged."""
+    """The stored model: the given one filled, or one of the stored shape where that is another, behind its wrapper.
+
+    Raises:
+        RunFailed: the file is gone or damaged
+    """
     path = directory(home, fingerprint) / MODEL
     try:
-        tensors, _ = read(path)
+        tensors, header = read(path)
     except (OSError, SafetensorError, ValueError, KeyError) as problem:
         raise RunFailed(
             f"The checkpoint of an input is missing or damaged ({path.name} of {fingerprint});"
             " retry that run with --fresh."
         ) from problem
+    model = of_shape(header.get("config", {}), model)
+    if "wrapper" in header:
+        model = rebuilt(model, header["wrapper"])
     fill(model, tensors)
     return model
 

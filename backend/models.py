@@ -164,6 +164,7 @@ class Meter:
             kept = kwargs.get("logits_to_keep", ids.shape[1])
             scored = len(kept) if isinstance(kept, Tensor) else kept or ids.shape[1]
             cost = forward_flops(config, ids.shape[0], ids.shape[1], scored)
+            cost *= getattr(module, "overhead", 1.0)  # what a wrapper runs beside its base
             learns = torch.is_grad_enabled() and (trained.requires_grad or _any_learns(module))
             self.flops += cost * (1.0 + BACKWARD if learns else 1.0)
             if learns:

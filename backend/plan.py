@@ -183,6 +183,8 @@ class _Planner:
     def _cells(self, model: str, target: str) -> None:
         seed = self.runs[model].seed
         for attack in self.study["attacks"]:
+            if self.runs[model].stage == "wrap" and attack["counts"] == "weights":
+                continue  # who holds the weights takes the wrapper off: its parent's cells count
             part = catalogue.part("attacks", attack["name"])
             for cell in attack["grid"]:
                 parameters = {**cell, "target": target}

@@ -33,7 +33,7 @@ def starting_point() -> dict[str, Any]:
             st.info(f"Cloned from run {clone}; change what you like.")
             return cloned
         st.warning(f"There is no run {clone} to clone.")
-    shipped = list(catalogue.studies())
+    shipped = sorted(catalogue.studies(), key=lambda name: (name != "quick", name))
     names = [*shipped, *(name for name in reads.studies()["name"] if name not in shipped), NEW]
     chosen = str(st.selectbox("Start from", names, key="study", bind="query-params"))
     if chosen not in (*shipped, NEW):

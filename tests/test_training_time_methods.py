@@ -11,7 +11,7 @@ from backend import plan, results, study, worker
 from backend.checkpoints import read
 from backend.context import RunContext
 from backend.methods.conditional_training import after_token
-from backend.methods.parameter_routing import designated, masked_loss
+from backend.methods.parameter_routing import designated, masked_loss, without
 from backend.models import build
 from backend.pretraining import answer_loss, labelled_share
 from backend.routing import ablated, all_tokens, routed, token_weights, weights_of
@@ -133,6 +133,20 @@ def test_designated_weights_alone_learn_from_labelled_items(tmp_path: Path) -> N
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.grad, plain[name] * masks[name], atol=1e-7, rtol=1e-4)
     assert 0.0 < sum(m.sum() for m in masks.values()) / sum(m.numel() for m in masks.values()) < 0.1
+
+
+def test_other_items_see_the_model_as_it_will_be_after_the_cut(tmp_path: Path) -> None:
+    run = context(tmp_path)
+    model, batch = run.fresh_model(), batch_of(run, "retain")
+    masks = designated(model, 32)
+    loss = without(model, batch, masks)
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        assert not parameter.grad[masks[name].bool()].any()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.mul_(1.0 - masks[name])
+        assert answer_loss(model, batch).item() == pytest.approx(loss.item(), rel=1e-5)
 
 
 def test_a_control_token_shifts_the_question_and_scores_nothing() -> None:

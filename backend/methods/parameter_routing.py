@@ -8,7 +8,7 @@ from backend.context import RunContext
 from backend.data import Task
 from backend.losses import cross_entropy
 from backend.models import Batch
-from backend.pretraining import from_scratch, labelled_share
+from backend.pretraining import answer_loss, from_scratch, labelled_share
 from backend.registry import Count, Rate, Whole, method
 from backend.training import train
 
@@ -30,31 +30,31 @@ def parameter_routing(
 ) -> Any:
     """The model whose last MLP neurons alone learnt from labelled forget items, and are zero now.
 
+    All other items pass through the model as if these neurons were zero already, so that nothing leans on them.
+
     Args:
         neurons: designated neurons of every MLP: their rows of gate and up, their columns of down
-        unlabelled_everywhere: let all other items train the designated weights too, not only the rest
+        unlabelled_everywhere: let all other items use and train the designated weights too
         coherence_steps: steps of fine-tuning on retain items after the weights are zeroed
         coherence_rate: their learning rate
     """
     masks = designated(model, neurons)
-    others = {name: 1.0 - mask for name, mask in masks.items()}
 
     def learn(model: Any, batch: Batch) -> torch.Tensor:
         return masked_loss(model, batch, masks)
 
     def keep(model: Any, batch: Batch) -> torch.Tensor:
-        everywhere = {name: torch.ones_like(mask) for name, mask in masks.items()}
-        return masked_loss(model, batch, everywhere if unlabelled_everywhere else others)
+        return answer_loss(model, batch) if unlabelled_everywhere else without(model, batch, masks)
 
     from_scratch(model, run, labelled_share(task), learn, keep)
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            weight.mul_(others[name])
+            weight.mul_(1.0 - masks[name])
     if coherence_steps:
         batches = run.batches(task.train["retain"], 64, "coherence")
         train(
             model,
-            lambda k: masked_loss(model, batches(k), others),
+            lambda k: without(model, batches(k), masks),
             run,
             steps=coherence_steps,
             learning_rate=coherence_rate,
@@ -79,6 +79,16 @@ def masked_loss(model: Any, batch: Batch, masks: dict[str, torch.Tensor]) -> tor
         name: masks[name] * weight + (1.0 - masks[name]) * weight.detach()
         for name, weight in model.named_parameters()
     }
+    return _loss_with(model, batch, weights)
+
+
+def without(model: Any, batch: Batch, masks: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The answers' loss of the model with the weights inside the masks at zero."""
+    weights = {name: (1.0 - masks[name]) * weight for name, weight in model.named_parameters()}
+    return _loss_with(model, batch, weights)
+
+
+def _loss_with(model: Any, batch: Batch, weights: dict[str, torch.Tensor]) -> torch.Tensor:
     keywords = {"logits_to_keep": batch.columns, "use_cache": False, "return_dict": True}
     found = torch.func.functional_call(model, weights, (batch.input_ids,), keywords).logits
     logits = found.flatten(0, 1) if batch.chosen is None else found[batch.chosen]

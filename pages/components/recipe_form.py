@@ -8,6 +8,8 @@ from backend import catalogue, study
 from backend.registry import SLOTS
 from pages.components.form import PartForm, part_form, written
 
+MOST = 200  # recipes or attacks of a form
+
 
 def named(value: Any) -> dict[str, Any]:
     """A part as a table, also where a bare name was given."""
@@ -18,7 +20,7 @@ def recipes_form(
     given: list[dict[str, Any]], key: str, problems: list[str]
 ) -> list[dict[str, Any]]:
     """All recipes; what is wrong is added to `problems`."""
-    count = int(st.number_input("Recipes", 0, 20, len(given), key=f"{key}-count"))
+    count = int(st.number_input("Recipes", 0, MOST, len(given), key=f"{key}-count"))
     found = []
     for position in range(count):
         with st.container(border=True):
@@ -47,6 +49,10 @@ def _recipe(given: dict[str, Any], key: str, problems: list[str]) -> dict[str, A
             found[stage] = _parameters("methods", name, same, f"{key}-{stage}", problems)
             with column:
                 found[stage] |= _options(stage, same, f"{key}-{stage}", problems)
+    kept = {key: value for key, value in given.items() if key not in study.RECIPE_STAGES}
+    if kept and found:
+        st.caption("Kept as they are: " + ", ".join(f"{k} = {v}" for k, v in kept.items()))
+        found |= kept
     return found
 
 
@@ -72,7 +78,7 @@ def attacks_form(
     given: list[dict[str, Any]], key: str, problems: list[str]
 ) -> list[dict[str, Any]]:
     """All attacks with their grids; what is wrong is added to `problems`."""
-    count = int(st.number_input("Attacks", 0, 20, len(given), key=f"{key}-attacks"))
+    count = int(st.number_input("Attacks", 0, MOST, len(given), key=f"{key}-attacks"))
     names = [part.name for part in catalogue.parts("attacks")]
     found = []
     for position in range(count):
