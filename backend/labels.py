@@ -10,18 +10,20 @@ from backend.data import IGNORE, Examples, Task, stream
 Source = Literal["true", "noisy"]
 
 
-def observed(task: Task, fraction: float, source: Source = "true", noise: float = 0.1) -> Task:
+def observed(
+    task: Task, fraction: float, source: Source = "true", noise: float = 0.1, seed: int = 0
+) -> Task:
     """The task as somebody sees it who knows that share of the forget items.
 
     Unlabelled forget items stay in the retain stream. With `noisy` labels a share `noise` of the labelled items are in
     truth retain items, and as many forget items more go unlabelled. Smaller fractions are nested in larger ones;
-    evaluation splits keep their true labels.
+    evaluation splits keep their true labels. `seed` is that of the setting's splits, never a run's.
     """
     forget, retain = task.train["forget"], task.train["retain"]
     labelled = max(1, round(fraction * len(forget)))
     wrong = min(round(noise * labelled), len(retain) - 1) if source == "noisy" else 0
-    order = stream(0, "labels", "forget").permutation(len(forget))
-    mistaken = stream(0, "labels", "retain").permutation(len(retain))[:wrong]
+    order = stream(seed, "labels", "forget").permutation(len(forget))
+    mistaken = stream(seed, "labels", "retain").permutation(len(retain))[:wrong]
     known, unknown = order[: labelled - wrong], order[labelled - wrong :]
     kept = np.setdiff1d(np.arange(len(retain)), mistaken)
     train = {

@@ -163,6 +163,8 @@ class _Planner:
             neutral = part.neutral
             inputs = self._inputs(part, parameters, seed)
             inputs |= {"trials": list(tried)} if tried else {}
+            # What has no parent is judged by the base, which costs nothing.
+            inputs |= {"base": [self.base[seed]]} if tried and stage == "pretrain" else {}
         version = current_version(stage, name, used_parts(stage, parameters))
         model = self._add(stage, name, version, neutral, parameters, seed, parent, inputs)
         asked = {"metrics": list(self.task.metrics)}

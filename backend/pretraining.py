@@ -63,6 +63,29 @@ def from_scratch(
     train(model, loss, run, **options)
 
 
+def recover(
+    model: Any,
+    run: RunContext,
+    steps: int,
+    learning_rate: float,
+    items: int = 0,
+    loss: Loss | None = None,
+) -> None:
+    """Fine-tune in place on batches of so many retain items, drawn by the run's seed (0 is all), as wide as the base's.
+
+    No labelled forget item is among them; the loss is cross-entropy where none is given.
+    """
+    if not steps:
+        return
+    retain = run.task.train["retain"]
+    if items:
+        retain = retain.take(run.numbers("coherence").permutation(len(retain))[:items])
+    size = min(len(retain), run.task.base_training["batch_size"])
+    batches = run.batches(retain, size, "coherence")
+    chosen = loss or answer_loss
+    train(model, lambda k: chosen(model, batches(k)), run, steps=steps, learning_rate=learning_rate)
+
+
 def answer_loss(model: Any, batch: Batch) -> Tensor:
     """Mean cross-entropy of the answers' tokens."""
     return cross_entropy(scored_logits(model, batch), batch.targets)

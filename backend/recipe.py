@@ -55,8 +55,11 @@ def _stage(run: RunContext) -> Any:
         return pretrain(run, with_forget=request.stage == "base")
     parameters = dict(request.parameters)
     if "labels" in parameters:
-        run.task = observed(run.task, **parameters.pop("labels"))
+        split_seed = request.setting["parameters"].get("split_seed", 0)
+        run.task = observed(run.task, **parameters.pop("labels"), seed=split_seed)
     if request.stage == "pretrain":
+        if "search" in parameters:
+            parameters |= choose(run, run.input("base"), request.name, parameters.pop("search"))
         return run_method(request.name, run.fresh_model(), run.task, run, parameters)
     if request.parent is None:
         raise RunFailed(f"A run of the stage {request.stage!r} needs a parent.")

@@ -1,7 +1,9 @@
 """Where gradients go: masks on MLP activations, token weights from observed labels, and the cut."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,33 @@ from backend.models import Batch
 FORGET_PSEUDO, RETAIN_PSEUDO = 1.0, 20.0  # added to every count; rare tokens lean to retain
 
 
-@contextmanager
-def routed(model: Any, mask: Tensor | None) -> Iterator[list[Tensor]]:
-    """The model with a ← m⊙a + (1 − m)⊙sg(a) on the MLPs' activations before the down projection.
+@dataclass(frozen=True)
+class Scheme:
+    """Weights of gradients at MLP activations, by region of neurons and kind of data; the paper's: −0.75, 1, 1, 1."""
 
-    `mask` has shape (rows, length, neurons); None leaves gradients alone. The list holds every block's activations of
+    original_on_forget: float
+    extra_on_forget: float
+    original_on_retain: float
+    extra_on_retain: float
+
+    def mask(self, retain: Tensor, original: int, extra: int) -> Tensor | None:
+        """m of every position and neuron, shape (rows, length, original + extra); None where all of it is 1.
+
+        `retain` is w of every position, 0 (forget) … 1 (retain), shape (rows, length); m = (1 − w) m_forget + w m_retain.
+        """
+        if self.original_on_retain == self.extra_on_retain == 1.0 and bool((retain == 1.0).all()):
+            return None
+        old = (1.0 - retain) * self.original_on_forget + retain * self.original_on_retain
+        new = (1.0 - retain) * self.extra_on_forget + retain * self.extra_on_retain
+        wide = (old[..., None].expand(-1, -1, original), new[..., None].expand(-1, -1, extra))
+        return torch.cat(wide, dim=-1)
+
+
+@contextmanager
+def routed(model: Any, mask: Tensor | None, blocks: int) -> Iterator[list[Tensor]]:
+    """The model with a ← m⊙a + (1 − m)⊙sg(a) on the first blocks' MLP activations before the down projection.
+
+    `mask` has shape (rows, length, neurons); None leaves gradients alone. The list holds these blocks' activations of
     the last pass. Values never change.
     """
     seen: list[Tensor] = []
@@ -30,7 +54,8 @@ def routed(model: Any, mask: Tensor | None) -> Iterator[list[Tensor]]:
         seen.append(activation)
         return (activation,)
 
-    hooks = [block.mlp.down_proj.register_forward_pre_hook(gate) for block in model.model.layers]
+    targets = model.model.layers[:blocks]
+    hooks = [block.mlp.down_proj.register_forward_pre_hook(gate) for block in targets]
     try:
         yield seen
     finally:
@@ -68,10 +93,34 @@ def weights_of(ratio: np.ndarray) -> np.ndarray:
 
 
 def _share(examples: Examples, vocabulary: int, pseudo: float) -> np.ndarray:
-    counts = np.full(vocabulary, pseudo)
-    counts += np.bincount(examples.input_ids.ravel(), minlength=vocabulary)
-    scored = examples.targets[examples.targets != IGNORE]
-    return (counts + np.bincount(scored, minlength=vocabulary)) / counts.sum()
+    """Smoothed share of every token in the text, each token of it counted once and the filling on the right never."""
+    scored = examples.targets != IGNORE
+    read = np.zeros_like(scored)
+    read[:, 0] = True
+    read[:, 1:] = ~scored[:, :-1] & (np.cumsum(scored[:, ::-1], axis=1)[:, ::-1] > 0)[:, 1:]
+    text = np.concatenate([examples.input_ids[read], examples.targets[scored]])
+    counts = pseudo + np.bincount(text, minlength=vocabulary)
+    return np.asarray(counts / counts.sum())
+
+
+def expanded(model: Any, extra: int, blocks: int, numbers: np.random.Generator) -> Any:
+    """A copy of the model whose first blocks' MLPs have so many neurons more, the last ones, drawn from `numbers`.
+
+    All else, the first neurons included, is the model's own.
+    """
+    wide = copy.deepcopy(model)
+    # The ledger counts every block as wide as the widest.
+    wide.config.intermediate_size += extra
+    spread = model.config.initializer_range
+    with torch.no_grad():
+        for block in wide.model.layers[:blocks]:
+            for name, dim in (("gate_proj", 0), ("up_proj", 0), ("down_proj", 1)):
+                linear = getattr(block.mlp, name)
+                shape = list(linear.weight.shape)
+                shape[dim] = extra
+                new = torch.from_numpy(spread * numbers.standard_normal(shape)).to(linear.weight)
+                linear.weight = torch.nn.Parameter(torch.cat([linear.weight, new], dim=dim))
+    return wide
 
 
 def ablated(wide: Any, model: Any) -> None:

@@ -252,6 +252,8 @@ def _stage_grid(stage: str, value: Any) -> list[dict[str, Any]]:
 
 def _option_grid(stage: str, slot: str, value: Any) -> list[tuple[str, dict[str, Any]]]:
     """(slot, {"name", parameters}) of every option in a slot; a list of options is a grid."""
+    if stage == "pretrain":
+        raise UserError(f"{slot}: options go with a model that is there, not with pretrain.")
     if slot == "adapter" and stage != "suppress":
         raise UserError(f"An adapter goes with suppress, not with {stage}.")
     found = []

@@ -100,3 +100,9 @@ def test_a_run_trains_on_what_is_labelled(tmp_path: Any) -> None:
 
     one, other = (read(tmp_path / "checkpoints" / n / "model.safetensors")[0] for n in ("all", "few"))  # fmt: skip
     assert any(one[key].ne(other[key]).any() for key in one)
+
+
+def test_labels_belong_to_the_settings_splits_and_not_to_a_runs_seed() -> None:
+    task = small_task()
+    one, other = (rows(observed(task, 0.25, seed=s).train["forget"]) for s in (0, 1))
+    assert one != other and one == rows(observed(task, 0.25).train["forget"])

@@ -1,5 +1,6 @@
 """Methods at training time: gradients go where the papers say, and what was cut is gone."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,22 @@ import torch
 from backend import plan, results, study, worker
 from backend.checkpoints import read
 from backend.context import RunContext
+from backend.data import Examples
+from backend.labels import observed
 from backend.methods.conditional_training import after_token
 from backend.methods.parameter_routing import designated, masked_loss, without
-from backend.models import build
 from backend.pretraining import answer_loss, labelled_share
-from backend.routing import ablated, all_tokens, routed, token_weights, weights_of
-from backend.stage import Cancelled, StageRequest
+from backend.routing import (
+    Scheme,
+    _share,
+    ablated,
+    all_tokens,
+    expanded,
+    routed,
+    token_weights,
+    weights_of,
+)
+from backend.stage import Cancelled, StageRequest, UserError
 from db import reads, writes
 from db.session import require_database
 from tests.small import Kept, do, small_task
@@ -41,7 +52,7 @@ def batch_of(run: RunContext, part: str = "forget", size: int = 12) -> Any:
 
 def gradients(model: Any, batch: Any, mask: torch.Tensor | None) -> dict[str, torch.Tensor]:
     model.zero_grad()
-    with routed(model, mask):
+    with routed(model, mask, 2):
         answer_loss(model, batch).backward()
     return {name: p.grad.clone() for name, p in model.named_parameters()}
 
@@ -75,7 +86,7 @@ def test_a_mask_of_zeros_stops_the_gradient_and_keeps_the_values(tmp_path: Path)
     model, batch = run.fresh_model(), batch_of(run)
     with torch.no_grad():
         plain = answer_loss(model, batch)
-        with routed(model, torch.zeros(12, 4, 256)) as seen:
+        with routed(model, torch.zeros(12, 4, 256), 2) as seen:
             torch.testing.assert_close(answer_loss(model, batch), plain)
     assert [tuple(a.shape) for a in seen] == [(12, 4, 256)] * 2
     stopped = gradients(model, batch, torch.zeros(12, 4, 256))
@@ -92,13 +103,19 @@ def test_token_weights_are_those_of_the_papers_table() -> None:
     assert weights_of(np.array([1.0]))[0] == pytest.approx(0.982, abs=1e-3)
 
 
-def test_token_weights_see_observed_labels_only() -> None:
-    from backend.labels import observed
+def test_token_shares_count_the_text_and_not_what_fills_it_up() -> None:
+    rows = np.array([[5, 6, 7, 0, 0], [5, 6, 8, 9, 4]])
+    targets = np.array([[-100, 7, 3, -100, -100], [-100, -100, 9, 4, 2]])
+    shares = _share(Examples(rows, targets), 10, 0.0)
+    text = [5, 6, 7, 3] + [5, 6, 8, 9, 4, 2]
+    assert shares.tolist() == [text.count(token) / len(text) for token in range(10)]
 
+
+def test_token_weights_see_observed_labels_only() -> None:
     task = small_task()
     times = task.words.index("×")
     whole, few = token_weights(task), token_weights(observed(task, 0.05))
-    assert whole[times] < 0.1 and few[times] > 0.9
+    assert whole[times] < 0.3 and few[times] > 0.9
 
 
 def test_every_position_has_its_next_token(tmp_path: Path) -> None:
@@ -109,16 +126,40 @@ def test_every_position_has_its_next_token(tmp_path: Path) -> None:
     assert torch.equal(following[:, -1], batch.targets)
 
 
-def test_the_cut_equals_zeroed_extra_neurons(tmp_path: Path) -> None:
-    task = small_task()
-    wide = build({**task.model, "intermediate_size": 256 + 16}, 3)
-    small = build(task.model, 4)
-    ablated(wide, small)
+def test_the_scheme_mixes_forget_and_retain_weights_by_token() -> None:
+    retain = torch.tensor([[0.0, 0.5, 1.0]])
+    mask = Scheme(-0.75, 1.0, 1.0, 1.0).mask(retain, 2, 1)
+    assert mask is not None
+    assert mask[0].tolist() == [[-0.75, -0.75, 1.0], [0.125, 0.125, 1.0], [1.0, 1.0, 1.0]]
+    assert Scheme(-0.75, 1.0, 1.0, 1.0).mask(torch.ones(1, 3), 2, 1) is None
+    other = Scheme(0.0, 1.0, 1.0, 0.0).mask(torch.ones(1, 1), 1, 1)
+    assert other is not None and other.tolist() == [[[1.0, 0.0]]]
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_the_cut_equals_zeroed_extra_neurons_and_undoes_the_expansion(
+    tmp_path: Path, family: str
+) -> None:
+    model = RunContext(
+        StageRequest("pretrain", "x", {}, {"name": "arithmetic"}, 0, "fp32", "abc", tmp_path),
+        small_task(family=family),
+        Kept(),
+        torch.device("cpu"),
+    ).fresh_model()
+    wide = expanded(model, 16, 1, np.random.default_rng(0))
+    sizes = [block.mlp.up_proj.weight.shape[0] for block in wide.model.layers]
+    assert sizes == [256 + 16, 256]
+    small = copy.deepcopy(model)
     with torch.no_grad():
-        for block in wide.model.layers:
-            block.mlp.down_proj.weight[:, 256:] = 0.0
+        for parameter in small.parameters():
+            parameter.zero_()
+        ablated(wide, small)
+        assert all(map(torch.equal, small.parameters(), model.parameters()))
         ids = torch.randint(0, 30, (5, 4))
+        before = wide(ids).logits
+        wide.model.layers[0].mlp.down_proj.weight[:, 256:] = 0.0
         torch.testing.assert_close(wide(ids).logits, small(ids).logits)
+        assert not torch.allclose(before, small(ids).logits, atol=1e-6)
 
 
 def test_designated_weights_alone_learn_from_labelled_items(tmp_path: Path) -> None:
@@ -158,12 +199,31 @@ def test_a_control_token_shifts_the_question_and_scores_nothing() -> None:
 
 
 def test_batches_hold_forget_items_by_the_share_that_is_labelled() -> None:
-    from backend.labels import observed
-
     task = small_task()
     assert labelled_share(task) == (16, 16)
     assert labelled_share(observed(task, 0.25)) == (4, 28)
     assert labelled_share(observed(task, 0.001)) == (1, 31)
+
+
+def test_filtering_sees_no_labelled_forget_item(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And with all labels it is the oracle's training, in an order of its own."""
+    drawn: list[int] = []
+    monkeypatch.setattr(RunContext, "batches", recorded(RunContext.batches, drawn))
+    do(tmp_path, "filtered", "pretrain", "data_filtering")
+    do(tmp_path, "oracle", "oracle")
+    assert drawn == [72, 72]  # both draw from the 6 · 6 · 2 retain facts alone
+    filtered, oracle = weights(tmp_path, "filtered"), weights(tmp_path, "oracle")
+    assert any(not torch.equal(filtered[key], oracle[key]) for key in oracle)
+
+
+def recorded(batches: Any, drawn: list[int]) -> Any:
+    def draw(self: RunContext, examples: Examples, size: int, purpose: str) -> Any:
+        drawn.append(len(examples))
+        return batches(self, examples, size, purpose)
+
+    return draw
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -174,6 +234,13 @@ def test_a_method_makes_a_model_of_the_bases_shape_from_scratch(tmp_path: Path, 
     assert {k: w.shape for k, w in made.items()} == {k: w.shape for k, w in base.items()}
     assert any(not torch.equal(made[key], base[key]) for key in base)
     assert outcome.flops > 0
+
+
+def test_routing_with_weights_of_one_is_the_control_bit_for_bit(tmp_path: Path) -> None:
+    do(tmp_path, "off", "pretrain", "gradient_routing", routing=False)
+    do(tmp_path, "ones", "pretrain", "gradient_routing", original_on_forget=1.0)
+    off, ones = weights(tmp_path, "off"), weights(tmp_path, "ones")
+    assert all(torch.equal(off[key], ones[key]) for key in off)
 
 
 def test_routing_off_is_another_model_and_designated_weights_end_at_zero_or_retrained(
@@ -229,3 +296,31 @@ def test_a_study_with_training_time_methods_is_charged_their_whole_training() ->
     both = rows["Filtering (labels 0.5) → MaxEnt (steps 3, labels 0.5)"]
     assert both["compute"]["mean"] > rows["Filtering (labels 0.5)"]["compute"]["mean"]
     assert reads.counts(engine)["failed"] == 0
+
+
+def test_a_search_of_a_training_time_method_is_judged_by_the_base() -> None:
+    search = {
+        "trials": 2,
+        "space": {"coherence_rate": [1e-4, 1e-2]},
+    }
+    recipe = {"pretrain": {"name": "gradient_routing", "coherence_steps": 5}, "search": search}
+    attack = {"name": "relearn", "learning_rate": [1e-3], "steps": 10}
+    source = {"name": "searched", "setting": SETTING, "recipes": [recipe], "attacks": [attack]}
+    resolved = study.resolve(source)
+    (chosen,) = [run for run in resolved.runs if "search" in run.parameters]
+    (base,) = [run for run in resolved.runs if run.stage == "base"]
+    assert chosen.parent is None and chosen.inputs["base"] == [base.fingerprint]
+    engine = require_database()
+    writes.submit(
+        engine, name="searched", document=resolved.document, runs=plan.as_rows(resolved.runs)
+    )
+    assert worker.work(engine, slots=1, until_idle=True)
+    (row,) = [r for r in results.frontier_document(engine, "searched")["rows"] if r["stages"]]
+    assert row["compute"]["mean"] > 1.0 and row["search_flops"] > row["flops"]
+    assert row["robust_forget_quality"]["mean"] is not None
+
+
+def test_options_do_not_go_with_training_from_scratch() -> None:
+    recipe = {"pretrain": {"name": "data_filtering", "mask": "wagle"}}
+    with pytest.raises(UserError, match="not with pretrain"):
+        study.resolve({"name": "x", "setting": SETTING, "recipes": [recipe]})

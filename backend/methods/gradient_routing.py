@@ -6,11 +6,10 @@ import torch
 
 from backend.context import RunContext
 from backend.data import Task
-from backend.models import Batch, build
-from backend.pretraining import answer_loss, from_scratch, labelled_share
+from backend.models import Batch
+from backend.pretraining import answer_loss, from_scratch, labelled_share, recover
 from backend.registry import Count, Rate, Weight, Whole, method
-from backend.routing import ablated, all_tokens, routed, token_weights
-from backend.training import train
+from backend.routing import Scheme, ablated, all_tokens, expanded, routed, token_weights
 
 
 @method(
@@ -26,43 +25,49 @@ def gradient_routing(
     routing: bool = True,
     by: Literal["token", "item"] = "item",
     extra_neurons: Count = 32,
-    backflow: float = -0.75,
+    layers: Whole = 0,
+    original_on_forget: float = 0.0,
+    extra_on_forget: float = 1.0,
+    original_on_retain: float = 1.0,
+    extra_on_retain: float = 1.0,
     sparsity: Weight = 1e-4,
     coherence_steps: Whole = 40,
-    coherence_items: Count = 64,
+    coherence_items: Whole = 0,
     coherence_rate: Rate = 1e-3,
 ) -> Any:
     """The model whose forget knowledge was led into extra MLP neurons that were cut off in the end.
 
-    On labelled forget items gradients reach the original neurons times a weight below 1, and the extra ones in full. By
-    `token` the weight depends on how much commoner the next token is in labelled items than elsewhere, as in the paper;
-    by `item` every token of a labelled item is routed. Attention, embeddings and the columns of the down projections
-    are not gated (they never are in this method).
+    On labelled forget items the gradient of every MLP activation is multiplied by a weight; below 0 the neurons unlearn.
+    By `token` a position is routed by how much commoner its next token is in labelled items than elsewhere, as in the
+    paper (there with −0.75 on the original neurons); by `item` every position of a labelled item is. Attention,
+    embeddings and the columns of the down projections are not gated: they never are in this method.
 
     Args:
         routing: False trains and cuts the same model without masks, the paper's control
         by: what decides how strongly a position is routed
-        extra_neurons: neurons that every MLP has more until they are cut
-        backflow: factor of the gradient to original neurons where routing is strongest; below 0 they unlearn
-        sparsity: weight of the ℓ1 norm of the MLPs' activations
+        extra_neurons: neurons that an MLP has more until they are cut
+        layers: blocks, from the first, that get them and are routed; 0 is all
+        original_on_forget: weight of the original neurons' gradients where forget data are routed
+        extra_on_forget: the extra neurons' weight there
+        original_on_retain: weight of the original neurons' gradients on all other data
+        extra_on_retain: the extra neurons' weight there; above 0 they can take up what unlabelled data share with forget
+            data
+        sparsity: weight of the ℓ1 norm of the widened MLPs' activations, a token
         coherence_steps: steps of fine-tuning on retain items after the cut
-        coherence_items: retain items that these steps see
+        coherence_items: retain items that these steps see; 0 is all
         coherence_rate: their learning rate
     """
-    width = task.model["intermediate_size"]
-    wide = build({**task.model, "intermediate_size": width + extra_neurons}, run.seed)
+    scheme = Scheme(original_on_forget, extra_on_forget, original_on_retain, extra_on_retain)
+    blocks = layers or len(model.model.layers)
+    wide = expanded(model, extra_neurons, blocks, run.numbers("extra neurons"))
     weights = token_weights(task) if by == "token" else torch.zeros(len(task.words))
     weights = weights.to(run.device)
 
-    def masked(batch: Batch) -> torch.Tensor:
-        original = backflow + (1.0 - backflow) * weights[all_tokens(batch)]
-        mask = torch.ones(*original.shape, width + extra_neurons, device=original.device)
-        mask[..., :width] = original[..., None]
-        return mask
-
     def loss(model: Any, batch: Batch, forget: bool) -> torch.Tensor:
-        mask = masked(batch) if forget and routing else None
-        with routed(model, mask) as activations:
+        tokens = all_tokens(batch)
+        retain = weights[tokens] if forget else torch.ones_like(tokens, dtype=weights.dtype)
+        mask = scheme.mask(retain, task.model["intermediate_size"], extra_neurons)
+        with routed(model, mask if routing else None, blocks) as activations:
             value = answer_loss(model, batch)
         size = torch.stack([a.abs().sum() / batch.input_ids.numel() for a in activations]).sum()
         return value + sparsity * size
@@ -75,14 +80,5 @@ def gradient_routing(
         lambda model, batch: loss(model, batch, False),
     )
     ablated(wide, model)
-    chosen = run.numbers("coherence").permutation(len(task.train["retain"]))[:coherence_items]
-    items = run.loader(task.train["retain"]).batch(torch.from_numpy(chosen))
-    if coherence_steps:
-        train(
-            model,
-            lambda k: answer_loss(model, items),
-            run,
-            steps=coherence_steps,
-            learning_rate=coherence_rate,
-        )
+    recover(model, run, coherence_steps, coherence_rate, coherence_items)
     return model

@@ -8,15 +8,15 @@ from backend.context import RunContext
 from backend.data import Task
 from backend.losses import cross_entropy
 from backend.models import Batch
-from backend.pretraining import answer_loss, from_scratch, labelled_share
+from backend.pretraining import answer_loss, from_scratch, labelled_share, recover
 from backend.registry import Count, Rate, Whole, method
-from backend.training import train
 
 
 @method(
     stage="pretrain",
     label="SGTM",
-    source="Selective gradient masking (arXiv 2512.05648): forget data update designated weights alone",
+    source="Shilov et al. 2025 (arXiv 2512.05648), selective gradient masking: forget data update designated weights alone,"
+    " retain data are read without them; MLP neurons, no attention heads",
 )
 def parameter_routing(
     model: Any,
@@ -50,15 +50,13 @@ def parameter_routing(
     with torch.no_grad():
         for name, weight in model.named_parameters():
             weight.mul_(1.0 - masks[name])
-    if coherence_steps:
-        batches = run.batches(task.train["retain"], 64, "coherence")
-        train(
-            model,
-            lambda k: without(model, batches(k), masks),
-            run,
-            steps=coherence_steps,
-            learning_rate=coherence_rate,
-        )
+    recover(
+        model,
+        run,
+        coherence_steps,
+        coherence_rate,
+        loss=lambda model, batch: without(model, batch, masks),
+    )
     return model
 
 
