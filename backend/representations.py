@@ -37,6 +37,13 @@ def mlp_outputs(model: Any) -> Iterator[list[Tensor]]:
             handle.remove()
 
 
+def read_off(model: Any, states: Tensor) -> Tensor:
+    """Logits (…, vocabulary) of a block's states (…, width) through the model's own final norm, head and soft cap."""
+    logits: Tensor = model.lm_head(model.model.norm(states))
+    cap = getattr(model.config, "final_logit_softcapping", None)
+    return logits if cap is None else cap * torch.tanh(logits / cap)
+
+
 def clipped(vectors: Tensor, longest: float) -> Tensor:
     """Vectors along the last axis, those that are longer shortened to that length."""
     size = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
@@ -49,8 +56,11 @@ def mmd(one: Tensor, other: Tensor, kernels: int = 5, factor: float = 2.0) -> Te
     The bandwidths are the mean squared distance between different points of both samples together, times powers of
     `factor` around 1 (Gretton et al. 2012; the kernel of RepNoise, arXiv 2405.14577).
     """
-    both = torch.cat([one, other])
-    squared = (both[:, None] - both[None]).square().sum(-1)
+    both = torch.cat([one, other]).float()
+    both = both - both.detach().mean(0)  # distances are the same, and lose less to rounding
+    lengths = both.square().sum(-1)
+    # Through a product of matrices: all differences at once would fill the memory for long answers.
+    squared = (lengths[:, None] + lengths[None] - 2 * both @ both.T).clamp(min=0)
     width = squared.detach().sum() / (len(both) * (len(both) - 1))
     scales = [width * factor ** (power - kernels // 2) for power in range(kernels)]
     kernel = torch.stack([torch.exp(-squared / scale) for scale in scales]).sum(0)

@@ -174,7 +174,7 @@ def test_a_damaged_file_and_an_unknown_name_are_one_sentence(tmp_path: Path) -> 
     damaged.write_text("seeds = [")
     with pytest.raises(UserError, match="mine.toml is not valid TOML"):
         study.load(str(damaged))
-    with pytest.raises(UserError, match="give one of quick, quick_controls"):
+    with pytest.raises(UserError, match="give one of methods, quick"):
         study.load("quik")
 
 

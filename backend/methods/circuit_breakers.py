@@ -44,6 +44,7 @@ def circuit_breakers(
     layer = min(layer, len(model.model.layers) - 1)
     reference = frozen_copy(model)
     forget, retain = run.forget_and_retain(batch_size)
+    batches = steps * training.get("accumulate", 1)
 
     def loss(k: int) -> Any:
         dropped, kept = forget(k), retain(k)
@@ -52,7 +53,7 @@ def circuit_breakers(
         turn, stay = rerouting(
             hidden_states(model, dropped, layer), old[0], hidden_states(model, kept, layer), old[1]
         )
-        done = k / (2 * steps)
+        done = k / (2 * batches)
         return alpha * (1 - done) * turn + alpha * done * stay, {"turn": turn, "stay": stay}
 
     with run.meter.watching(reference):

@@ -49,7 +49,8 @@ def erased(expert: torch.Tensor, novice: torch.Tensor, eta: float) -> torch.Tens
 
 def answer_frequencies(task: Task) -> torch.Tensor:
     """How common every token is among all answers of the training data, one added to every count."""
-    counts = np.ones(len(task.words))
+    vocabulary = task.model["vocab_size"]
+    counts = np.ones(vocabulary)
     for part in task.train.values():
-        counts += np.bincount(part.targets[part.targets != IGNORE], minlength=len(task.words))
+        counts += np.bincount(part.targets[part.targets != IGNORE], minlength=vocabulary)
     return torch.from_numpy(counts / counts.sum()).float()

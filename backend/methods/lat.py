@@ -17,6 +17,7 @@ from backend.suppression import Step, suppress
     stage="suppress",
     label="LAT",
     source="Sheshadri et al. 2024 (arXiv 2407.15549), eq. 3; min −log(1 − p(y_f | h + δ*)) + w·CE(retain), δ* = argmax p, ‖δ‖ ≤ ε",
+    version=2,
 )
 def lat(
     model: Any,
@@ -42,11 +43,16 @@ def lat(
     def deny(step: Step) -> Any:
         delta = adversary(model, step.forget, layer, epsilon, inner_steps, inner_rate)
         with added_after(model, layer, delta):
-            losses = token_losses(scored_logits(model, step.forget), step.forget.targets)
-        # log(1 − p) from −log p, without losing what is left of it near p = 1.
-        return -torch.log(-torch.expm1(-losses.clamp(min=1e-6))).mean()
+            return denial(scored_logits(model, step.forget), step.forget.targets)
 
     return suppress(model, task, run, deny, **suppression)
+
+
+def denial(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Mean −log(1 − p) of the true tokens, in nats; not by way of p, which is rounded to 1 where a model is sure."""
+    logits = logits.float()
+    others = logits.scatter(1, targets[:, None], float("-inf"))
+    return (logits.logsumexp(-1) - others.logsumexp(-1)).mean()
 
 
 def adversary(

@@ -6,10 +6,11 @@ import torch
 
 from backend.context import RunContext
 from backend.data import Task
+from backend.flops import BACKWARD
 from backend.losses import cross_entropy
 from backend.models import Batch
 from backend.registry import Rate, Weight, method
-from backend.representations import mlp_outputs, mmd
+from backend.representations import mlp_outputs, mmd, read_off
 from backend.suppression import Step, suppress
 
 
@@ -17,6 +18,7 @@ from backend.suppression import Step, suppress
     stage="suppress",
     label="RepNoise",
     source="Rosati et al. 2024 (arXiv 2405.14577), eq. 5; CE(retain) + β mean MMD(MLP outputs, noise) − α log(1 + mean CE by depth)",
+    version=2,
 )
 def rep_noise(
     model: Any,
@@ -40,6 +42,7 @@ def rep_noise(
 
     def disturb(step: Step) -> Any:
         states, losses = at_every_depth(model, step.forget)
+        run.meter.flops += early_heads(model.config, step.forget)
         noise = torch.stack([mmd(state, torch.randn_like(state)) for state in states]).mean()
         return beta * noise - alpha * torch.log1p(torch.stack(losses).mean())
 
@@ -56,13 +59,16 @@ def at_every_depth(model: Any, batch: Batch) -> tuple[list[torch.Tensor], list[t
             output_hidden_states=True,
             return_dict=True,
         )
-    last = len(seen) - 1
-    losses = []
-    for depth, state in enumerate(found.hidden_states[1:]):
-        # The last state has been through the final norm already.
-        logits = found.logits if depth == last else model.lm_head(model.model.norm(state))[:, batch.columns]  # fmt: skip
-        losses.append(cross_entropy(picked(logits, batch), batch.targets))
+    early = [picked(state[:, batch.columns], batch) for state in found.hidden_states[1:-1]]
+    logits = [*(read_off(model, state) for state in early), picked(found.logits, batch)]
+    losses = [cross_entropy(one, batch.targets) for one in logits]
     return [picked(output[:, batch.columns], batch) for output in seen], losses
+
+
+def early_heads(config: Any, batch: Batch) -> float:
+    """FLOPs of reading answers off below the last block, forward and backward; the pass itself counts without them."""
+    head = 2.0 * config.hidden_size * config.vocab_size * len(batch.targets)
+    return (1.0 + BACKWARD) * (config.num_hidden_layers - 1) * head
 
 
 def picked(values: torch.Tensor, batch: Batch) -> torch.Tensor:
