@@ -1,17 +1,25 @@
 """Distillation of a teacher's outputs into a student, with the stop rule relative to the teacher."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from backend.catalogue import part
 from backend.context import Batches, RunContext
 from backend.data import Task
-from backend.losses import forward_divergence
-from backend.models import scored_logits
+from backend.losses import cross_entropy, forward_divergence
+from backend.models import Batch, scored_logits
 from backend.registry import Count, Course, Rate, Weight, Whole
+from backend.sampling import sampled_answers
 from backend.stage import Measured
 from backend.training import train
+
+# Left out of fingerprints where they have these values, so that old runs keep their names.
+NEUTRAL = {"data": "mixture"}
+
+Imitation = Callable[[Any, Any, Batch], Tensor]  # loss of a student, given its teacher and a batch
 
 
 def recovered(student: float, teacher: float, direction: str, unit: str, tolerance: float) -> bool:
@@ -28,11 +36,13 @@ def distill_outputs(
     teacher: Any,
     task: Task,
     run: RunContext,
+    forget_teacher: Any = None,
     *,
     steps: Count = 1200,
     learning_rate: Rate = 3e-3,
     retain_batch: Count = 128,
     forget_batch: Whole = 64,
+    data: Literal["mixture", "retain", "sampled"] = "mixture",
     tolerance: Weight = 0.03,
     check_every: Count = 20,
     schedule: Course = "cosine",
@@ -42,47 +52,38 @@ def distill_outputs(
     """The student after imitating the teacher on retain and forget questions, without any label.
 
     A part that distils takes these parameters as `**distillation`. Training ends once the student has recovered its
-    teacher on retain validation data; the checks' passes are part of the run's FLOPs.
+    teacher on retain validation data; the checks' passes are part of the run's FLOPs. `forget_teacher` is a second
+    teacher for the forget questions.
 
     Args:
         steps: largest number of distillation steps
         learning_rate: peak learning rate of AdamW
         retain_batch: retain questions a step
         forget_batch: forget questions a step, answered by the teacher; 0 distils on retain questions only
+        data: mixture imitates the teacher's distribution on both kinds of questions, retain leaves the forget
+            questions out, sampled learns answers that the teacher draws anew for every step, as from its text alone
         tolerance: stop within this of the teacher's retain metric (absolute for shares, relative for losses); 0 never
         check_every: steps between checks of the stop rule
         schedule: course of the learning rate; a falling one lets the student settle
         warmup: steps over which the learning rate rises linearly from 0
     """
-    declared = part("metrics", task.retain_metric).declared
     retain = run.batches(task.train["retain"], retain_batch, "retain")
-    forget = run.batches(task.train["forget"], forget_batch, "forget") if forget_batch else None
+    streams = [(teacher, retain, retain_batch)]
+    if forget_batch and data != "retain":
+        forget = run.batches(task.train["forget"], forget_batch, "forget")
+        streams.append((forget_teacher or teacher, forget, forget_batch))
+    imitate, name = (repeat, "nll") if data == "sampled" else (agree, "kl")
+    loss = _loss(student, streams, imitate, name)
 
-    def loss(k: int) -> Any:
-        kept = _imitate(student, teacher, retain(k))
-        if forget is None:
-            return kept, {"kl": kept}
-        dropped = _imitate(student, teacher, forget(k))
-        share = retain_batch / (retain_batch + forget_batch)
-        kl = share * kept + (1 - share) * dropped
-        return kl, {"kl": kl, "retain_kl": kept, "forget_kl": dropped}
-
-    with run.meter.watching(teacher):
+    with run.meter.watching(*{id(shown): shown for shown, _, _ in streams}.values()):
         goal = run.metric(teacher, "retain_validation", task.retain_metric)
-
-        def check(step: int) -> bool:
-            now = run.metric(student, "retain_validation", task.retain_metric, step)
-            return tolerance > 0 and recovered(
-                now, goal, declared["direction"], declared["unit"], tolerance
-            )
-
         done = train(
             student,
             loss,
             run,
             steps=steps,
             learning_rate=learning_rate,
-            check=check,
+            check=_check(student, task, run, goal, tolerance),
             check_every=check_every,
             schedule=schedule,
             warmup=warmup,
@@ -90,22 +91,67 @@ def distill_outputs(
         )
     if tolerance > 0 and done == steps:
         run.note(f"The student had not recovered its teacher's retain metric after {steps} steps.")
-    run.sink.record([Measured("kl", "agreement", _kl(student, teacher, retain, forget), done)])
+    run.sink.record([Measured("kl", "agreement", _kl(student, streams), done)])
     return student
 
 
-def _imitate(student: Any, teacher: Any, batch: Any) -> Any:
+def _loss(
+    student: Any, streams: list[tuple[Any, Batches, int]], imitate: Imitation, name: str
+) -> Callable[[int], tuple[Tensor, dict[str, Tensor]]]:
+    """The loss of batch k over the retain questions and, where there are two streams, the forget questions."""
+
+    def loss(k: int) -> tuple[Tensor, dict[str, Tensor]]:
+        (teacher, retain, kept_size), *rest = streams
+        kept = imitate(student, teacher, retain(k))
+        if not rest:
+            return kept, {name: kept}
+        ((forget_teacher, forget, dropped_size),) = rest
+        dropped = imitate(student, forget_teacher, forget(k))
+        share = kept_size / (kept_size + dropped_size)
+        both = share * kept + (1 - share) * dropped
+        return both, {name: both, f"retain_{name}": kept, f"forget_{name}": dropped}
+
+    return loss
+
+
+def _check(
+    student: Any, task: Task, run: RunContext, goal: float, tolerance: float
+) -> Callable[[int], bool]:
+    """The stop rule: has the student the teacher's retain metric?"""
+    declared = part("metrics", task.retain_metric).declared
+
+    def check(step: int) -> bool:
+        now = run.metric(student, "retain_validation", task.retain_metric, step)
+        return tolerance > 0 and recovered(
+            now, goal, declared["direction"], declared["unit"], tolerance
+        )
+
+    return check
+
+
+def agree(student: Any, teacher: Any, batch: Batch) -> Tensor:
+    """Mean KL(T ‖ S) at the scored positions, in nats."""
     with torch.no_grad():
         wanted = scored_logits(teacher, batch)
     return forward_divergence(wanted, scored_logits(student, batch))
 
 
+def repeat(student: Any, teacher: Any, batch: Batch) -> Tensor:
+    """Mean cross-entropy on answers that the teacher draws, in nats (Kim & Rush 2016, arXiv 1606.07947, by samples).
+
+    Its mean over draws is KL(T ‖ S) plus the teacher's entropy.
+    """
+    said = sampled_answers(teacher, batch)
+    return cross_entropy(scored_logits(student, said), said.targets)
+
+
 @torch.no_grad()
-def _kl(student: Any, teacher: Any, retain: Batches, forget: Batches | None) -> float:
+def _kl(student: Any, streams: list[tuple[Any, Batches, int]]) -> float:
     """Mean KL(T ‖ S) over all training questions, each once: how closely the student imitates."""
     total, count = 0.0, 0
-    for loader in [batches.loader for batches in (retain, forget) if batches is not None]:
+    for teacher, batches, _ in streams:
+        loader = batches.loader
         batch = loader.batch(slice(0, len(loader)))
-        total += _imitate(student, teacher, batch).item() * len(loader)
+        total += agree(student, teacher, batch).item() * len(loader)
         count += len(loader)
     return total / count

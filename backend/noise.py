@@ -1,14 +1,21 @@
-"""UNDO's damage: shrink every weight towards its initial centre and add Xavier noise."""
+"""Damage to weights: UNDO's shrinking and noise, everywhere or in some places, and pruning."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 
 @torch.no_grad()
 def add_noise(
-    model: Any, initial: Any, alpha: float, beta: float, generator: torch.Generator
+    model: Any,
+    initial: Any,
+    alpha: float,
+    beta: float,
+    generator: torch.Generator,
+    masks: Mapping[str, Tensor] | None = None,
 ) -> None:
     """θ ← (1 − α) θ + α (μ + β N), in place, every tensor once (Lee et al. 2025, corruption step).
 
@@ -16,13 +23,18 @@ def add_noise(
     μ is the value that `initial`, a model before any training, has: 1 for the gains of Llama's norms, 0 for Gemma's
     (which multiply by 1 + w), 0 for biases. A tied head is the embedding, so it is noised once. At α = 0 nothing
     changes; at α = 1 and β = 0 matrices are 0 and vectors are as before training.
+
+    With `masks` (boolean, of the weights' shapes, by name) only what they choose is damaged, with the same noise that
+    it would get without them; tensors that they do not name stay as they are.
     """
     starts = dict(initial.named_parameters())
     for name, weight in model.named_parameters():
         matrix = weight.dim() >= 2
         noise = beta * _xavier(weight, generator) if matrix else starts[name].to(weight)
-        if alpha > 0:
+        if alpha > 0 and masks is None:
             weight.mul_(1.0 - alpha).add_(noise, alpha=alpha)
+        elif alpha > 0 and masks is not None and name in masks:
+            weight.copy_(torch.where(masks[name], (1.0 - alpha) * weight + alpha * noise, weight))
 
 
 def _xavier(weight: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -32,3 +44,21 @@ def _xavier(weight: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     bound = math.sqrt(6.0 / (fan_in + fan_out))
     drawn = torch.rand(weight.shape, generator=generator) * 2.0 - 1.0
     return (bound * drawn).to(weight)
+
+
+@torch.no_grad()
+def prune_smallest(model: Any, share: float) -> dict[str, Tensor]:
+    """Set the smallest weights of every matrix but the embedding to 0, in place; masks of the ones that are left.
+
+    One-shot magnitude pruning, each matrix for itself: int(share · its weights) of them go.
+    """
+    masks = {}
+    for name, weight in model.named_parameters():
+        if weight.dim() < 2 or "embed" in name:
+            continue
+        kept = weight.numel() - int(share * weight.numel())
+        mask = torch.zeros(weight.numel(), dtype=torch.bool, device=weight.device)
+        mask[weight.abs().flatten().topk(kept).indices] = True
+        masks[name] = mask.view_as(weight)
+        weight.mul_(masks[name])
+    return masks

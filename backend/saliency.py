@@ -51,6 +51,30 @@ def largest(scores: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
     }
 
 
+PLACES = {"attention": ".self_attn.", "mlp": ".mlp."}
+
+
+def places(
+    model: Any, task: Task, run: RunContext, where: str, salient_share: float
+) -> dict[str, Tensor] | None:
+    """Masks of the matrices' weights in some place, by name; None for all weights, vectors and embedding included.
+
+    `where` is all, attention, mlp, or salient: the share of all matrices' weights with the largest gradient of the
+    forget loss, which is where relearning would go first.
+    """
+    if where == "all":
+        return None
+    if where == "salient":
+        with run.meter.watching(model):
+            found = loss_gradients(model, run, task.train["forget"])
+        return largest({name: gradient.abs() for name, gradient in found.items()}, salient_share)
+    return {
+        name: torch.ones_like(weight, dtype=torch.bool)
+        for name, weight in model.named_parameters()
+        if weight.dim() >= 2 and PLACES[where] in name
+    }
+
+
 def fisher(
     model: Any, run: RunContext, examples: Examples, items: int, purpose: str
 ) -> dict[str, Tensor]:

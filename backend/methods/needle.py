@@ -1,6 +1,6 @@
 """Needle: disturb the value vectors of the neurons that carry the forget answers."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -14,11 +14,18 @@ from backend.saliency import neuron_attributions
     stage="suppress",
     label="Needle",
     source="Hong et al. 2024 (ConceptVectors, arXiv 2406.11614), Needle: noise on located MLP value vectors",
+    neutral={"how": "noise"},
 )
 def needle(
-    model: Any, task: Task, run: RunContext, *, share: Share = 0.3, noise: Weight = 3.0
+    model: Any,
+    task: Task,
+    run: RunContext,
+    *,
+    share: Share = 0.05,
+    noise: Weight = 10.0,
+    how: Literal["noise", "zero"] = "noise",
 ) -> Any:
-    """The model with noise on the value vectors (columns of the down projections) of located neurons; no training.
+    """The model with the value vectors (columns of the down projections) of located neurons disturbed; no training.
 
     A neuron is located by how much more its activation changes the loss of forget answers than that of retain
     answers, to first order; the paper finds its vectors by their projection on the vocabulary, which takes words.
@@ -26,6 +33,7 @@ def needle(
     Args:
         share: share of all neurons that is disturbed
         noise: standard deviation of the noise, in units of the vector's own root mean square
+        how: noise is added to the vectors, or they are set to zero
     """
     forget = neuron_attributions(model, run, task.train["forget"])
     retain = neuron_attributions(model, run, task.train["retain"])
@@ -36,6 +44,9 @@ def needle(
     with torch.no_grad():
         for block, here in zip(model.model.layers, chosen.view_as(ratio), strict=True):
             vectors = block.mlp.down_proj.weight
+            if how == "zero":
+                vectors.mul_(~here)
+                continue
             drawn = torch.randn(vectors.shape, generator=generator).to(vectors)
             size = vectors.square().mean(dim=0, keepdim=True).sqrt()
             vectors.add_(noise * size * drawn * here)

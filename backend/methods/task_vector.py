@@ -25,7 +25,7 @@ def task_vector(
     *,
     alpha: Rate = 1.0,
     steps: Count = 60,
-    learning_rate: Rate = 1e-3,
+    learning_rate: Rate = 2e-3,
     batch_size: Count = 128,
     **training: Any,
 ) -> Any:
@@ -37,7 +37,7 @@ def task_vector(
         learning_rate: peak learning rate of AdamW
         batch_size: forget facts a step
     """
-    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    before = _plain(model)
     forget = run.batches(task.train["forget"], batch_size, "forget")
 
     def loss(k: int) -> Any:
@@ -45,7 +45,21 @@ def task_vector(
         return cross_entropy(scored_logits(model, batch), batch.targets)
 
     train(model, loss, run, steps=steps, learning_rate=learning_rate, **training)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
+
+    @torch.no_grad()
+    def negate(reinforced: Any) -> None:
+        for name, weight in reinforced.named_parameters():
             weight.copy_(before[name] - alpha * (weight - before[name]))
+
+    # At the end, since what averaging or a merged adapter makes of the training is what counts.
+    run.at_end.append(negate)
     return model
+
+
+def _plain(model: Any) -> dict[str, torch.Tensor]:
+    """Copies of the weights under the names that they have without an adapter."""
+    return {
+        name.replace(".base_layer.", "."): weight.detach().clone()
+        for name, weight in model.named_parameters()
+        if "lora_" not in name
+    }

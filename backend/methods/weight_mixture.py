@@ -7,6 +7,8 @@ import torch
 from backend.context import RunContext
 from backend.data import Task
 from backend.registry import Share, method
+from backend.shapes import of_shape
+from backend.stage import RunFailed
 
 
 @method(
@@ -21,8 +23,14 @@ def weight_mixture(model: Any, task: Task, run: RunContext, *, share: Share = 0.
 
     Args:
         share: share of the incoming model, 0 is the base
+
+    Raises:
+        RunFailed: the incoming model has another shape than the base
     """
-    base = dict(run.input("base").named_parameters())
+    start = run.input("base")
+    if of_shape(model.config.to_dict(), start) is not start:
+        raise RunFailed("A model of another shape than the base cannot be mixed with it.")
+    base = dict(start.named_parameters())
     with torch.no_grad():
         for name, weight in model.named_parameters():
             weight.copy_(torch.lerp(base[name], weight, share))

@@ -44,9 +44,9 @@ def whp(
     task: Task,
     run: RunContext,
     *,
-    alpha: Weight = 4.0,
-    steps: Count = 200,
-    learning_rate: Rate = 1e-3,
+    alpha: Weight = 64.0,
+    steps: Count = 400,
+    learning_rate: Rate = 7e-4,
     batch_size: Count = 128,
     **training: Any,
 ) -> Any:
