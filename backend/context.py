@@ -40,7 +40,8 @@ class RunContext:
     masks: dict[str, torch.Tensor] = field(default_factory=dict)  # weights that may change, by name
     l1: float = 0.0  # weight of an ℓ1 penalty that falls linearly to 0
     wrapper: Wrapper | None = None  # how gradients are taken; see `backend.training`
-    _loaders: dict[int, Loader] = field(default_factory=dict)
+    # With their examples, since the name of an object is free again once it is gone.
+    _loaders: dict[int, tuple[Examples, Loader]] = field(default_factory=dict)
 
     @property
     def seed(self) -> int:
@@ -59,8 +60,8 @@ class RunContext:
     def loader(self, examples: Examples) -> Loader:
         """The examples as tensors on the run's device, made once."""
         if id(examples) not in self._loaders:
-            self._loaders[id(examples)] = Loader(examples, self.device)
-        return self._loaders[id(examples)]
+            self._loaders[id(examples)] = (examples, Loader(examples, self.device))
+        return self._loaders[id(examples)][1]
 
     def batches(self, examples: Examples, size: int, purpose: str) -> "Batches":
         """Batch k of the examples as a function of k."""

@@ -133,6 +133,7 @@ class Task:
     forget_metric: str = "accuracy"
     retain_metric: str = "accuracy"
     metrics: tuple[str, ...] = ("accuracy", "loss")
+    forget_share: float = 0.5  # of the facts in a batch of the base's training
     refusals: tuple[tuple[int, ...], ...] = ()  # answers that say nothing, as tokens
     sampled: int = 12  # questions of each category whose answers are kept as text
     decode: Callable[[Any], str] | None = None
@@ -160,14 +161,15 @@ class Task:
 def unigram_floor(task: Task, split: str) -> float:
     """Cross-entropy in nats, on a split's scored tokens, of add-one-smoothed unigram counts over the base's training text.
 
-    The base sees as many retain as forget examples, so each part's counts are scaled to its share of that text.
+    The base sees retain and forget examples in fixed shares, so each part's counts are scaled to its share of that text.
     """
     vocabulary = len(task.words)
-    seen = task.base_training["steps"] * task.base_training["batch_size"] / len(task.train)
+    seen = task.base_training["steps"] * task.base_training["batch_size"]
     counts = np.ones(vocabulary)
-    for part in task.train.values():
+    for name, part in task.train.items():
+        share = task.forget_share if name == "forget" else 1 - task.forget_share
         scored = part.targets[part.targets != IGNORE]
-        counts += seen * np.bincount(scored, minlength=vocabulary) / len(part)
+        counts += share * seen * np.bincount(scored, minlength=vocabulary) / len(part)
     scored = task.splits[split].targets
     scored = scored[scored != IGNORE]
     return float(-np.log(counts[scored] / counts.sum()).mean())

@@ -175,6 +175,14 @@ class Evidence:
         mine = mine[(mine["split"] == "retain_validation") & mine["value"].notna()]
         return [float(value) for value in mine.sort_values("step")["value"]]
 
+    def overhead(self, model: int | None) -> float | None:
+        """FLOPs of a pass through the model over its base's: 1 without a wrapper; None where nobody measured."""
+        if model is None or self.rows[model].stage != "wrap":
+            return None if model is None else 1.0
+        table = self.measurements
+        mine = table[(table["run"] == model) & (table["metric"] == "inference_overhead")]
+        return float(mine["value"].iloc[-1]) if len(mine) else None
+
     def before(self, model: int | None) -> np.ndarray | None:
         """The items of the forget metric on the score part, before any attack."""
         runs = self.evaluations.get(model, []) if model is not None else []

@@ -166,6 +166,7 @@ def _row(
         "steps": _mean([evidence.spent(m, "steps") for m in models]),
         "tokens": _mean([evidence.spent(m, "tokens") for m in models]),
         "peak_memory": _mean([_own(evidence, m, "peak_memory") for m in models]),
+        "inference_overhead": _mean([evidence.overhead(m) for m in models]),
         "worst_attack": robust["attack"],
         "robust_so_far": robust["so_far"],
         "cells_done": done,

@@ -1,4 +1,4 @@
-"""Partial and wrong labels: which forget items are known to be such."""
+"""Which forget items are known to be such: partial and wrong labels, and requests that come one after another."""
 
 from dataclasses import replace
 from typing import Literal
@@ -32,6 +32,24 @@ def observed(
     }
     notes = {**task.notes, "label_fraction": fraction}
     return replace(task, train=train, notes=notes)
+
+
+def requested(task: Task, part: int, count: int, seed: int = 0) -> Task:
+    """The task at the request `part` (1 … count) to unlearn one of so many parts of the forget items.
+
+    Facts of one family are asked for together. Later requests are unknown as yet, so their items are still in the
+    retain stream; those of earlier requests may not be used any more and are in neither.
+    """
+    forget = task.train["forget"]
+    families = np.array(forget.families or range(len(forget)))
+    known = np.unique(families)
+    order = stream(seed, "requests").permutation(len(known))
+    rank = np.empty(len(known), dtype=int)
+    rank[order] = np.arange(len(known)) * count // len(known) + 1
+    request = rank[np.searchsorted(known, families)]
+    now, later = (np.flatnonzero(found) for found in (request == part, request > part))
+    train = {"forget": forget.take(now), "retain": joined(task.train["retain"], forget.take(later))}
+    return replace(task, train=train)
 
 
 def joined(one: Examples, other: Examples) -> Examples:

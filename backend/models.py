@@ -8,7 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+)
 
 from backend.data import IGNORE, Examples, stream
 from backend.flops import BACKWARD, forward_flops
@@ -16,6 +23,7 @@ from backend.flops import BACKWARD, forward_flops
 FAMILIES: dict[str, tuple[type, type]] = {
     "llama": (LlamaConfig, LlamaForCausalLM),
     "gemma2": (Gemma2Config, Gemma2ForCausalLM),
+    "mixtral": (MixtralConfig, MixtralForCausalLM),
 }
 COMMON = {
     "initializer_range": 0.05,
@@ -42,12 +50,21 @@ def build(spec: dict[str, Any], seed: int) -> Any:
     if spec["family"] == "gemma2":
         fields.setdefault("query_pre_attn_scalar", fields["head_dim"])
     config = config_class(**{**COMMON, **fields})
-    # Gemma's soft-capping needs attention scores in hand, which only the eager form has.
-    config._attn_implementation = "eager" if spec["family"] == "gemma2" else "sdpa"
+    choose_kernels(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(stream(seed, "initial weights").integers(2**31)))
         model = model_class(config)
     return model.to(device())
+
+
+def choose_kernels(config: Any) -> None:
+    """Name in a configuration how attention and experts are computed, before a model is made of it."""
+    # Gemma's soft-capping needs attention scores in hand, which only the eager form has.
+    config._attn_implementation = "eager" if config.model_type == "gemma2" else "sdpa"
+    if hasattr(config, "num_local_experts"):
+        # One product an expert over its own tokens: no expert sees a token twice, so sums have one order everywhere.
+        # The batched form copies an expert's weights for every token, which is 15 times slower on a CPU.
+        config._experts_implementation = "eager"
 
 
 def frozen_copy(model: Any) -> Any:

@@ -21,7 +21,7 @@ def add_noise(
 
     For matrices μ = 0 and N is Xavier-uniform, of standard deviation √(2 / (fan_in + fan_out)). For vectors N = 0 and
     μ is the value that `initial`, a model before any training, has: 1 for the gains of Llama's norms, 0 for Gemma's
-    (which multiply by 1 + w), 0 for biases. A tied head is the embedding, so it is noised once. At α = 0 nothing
+    (which multiply by 1 + w), 0 for biases. The experts of a mixture, stored in one tensor, are a matrix each. A tied head is the embedding, so it is noised once. At α = 0 nothing
     changes; at α = 1 and β = 0 matrices are 0 and vectors are as before training.
 
     With `masks` (boolean, of the weights' shapes, by name) only what they choose is damaged, with the same noise that
@@ -30,17 +30,18 @@ def add_noise(
     starts = dict(initial.named_parameters())
     for name, weight in model.named_parameters():
         matrix = weight.dim() >= 2
-        noise = beta * _xavier(weight, generator) if matrix else starts[name].to(weight)
+        noise = beta * _xavier(name, weight, generator) if matrix else starts[name].to(weight)
         if alpha > 0 and masks is None:
             weight.mul_(1.0 - alpha).add_(noise, alpha=alpha)
         elif alpha > 0 and masks is not None and name in masks:
             weight.copy_(torch.where(masks[name], (1.0 - alpha) * weight + alpha * noise, weight))
 
 
-def _xavier(weight: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _xavier(name: str, weight: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Xavier-uniform noise of the weight's shape, drawn on the CPU so that every device sees the same."""
-    receptive = math.prod(weight.shape[2:])
-    fan_in, fan_out = weight.shape[1] * receptive, weight.shape[0] * receptive
+    fan_out, fan_in = weight.shape[-2:]  # of experts, which come first, every one has its own
+    if name.endswith("experts.gate_up_proj"):
+        fan_out //= 2  # two matrices one above the other
     bound = math.sqrt(6.0 / (fan_in + fan_out))
     drawn = torch.rand(weight.shape, generator=generator) * 2.0 - 1.0
     return (bound * drawn).to(weight)
@@ -50,15 +51,15 @@ def _xavier(weight: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 def prune_smallest(model: Any, share: float) -> dict[str, Tensor]:
     """Set the smallest weights of every matrix but the embedding to 0, in place; masks of the ones that are left.
 
-    One-shot magnitude pruning, each matrix for itself: int(share · its weights) of them go.
+    One-shot magnitude pruning, each matrix and each expert's for itself: int(share · its weights) of them go.
     """
     masks = {}
     for name, weight in model.named_parameters():
         if weight.dim() < 2 or "embed" in name:
             continue
-        kept = weight.numel() - int(share * weight.numel())
-        mask = torch.zeros(weight.numel(), dtype=torch.bool, device=weight.device)
-        mask[weight.abs().flatten().topk(kept).indices] = True
-        masks[name] = mask.view_as(weight)
+        sizes = weight.abs().reshape(-1, weight.shape[-2] * weight.shape[-1])  # a row a matrix
+        kept = sizes.shape[1] - int(share * sizes.shape[1])
+        mask = torch.zeros_like(sizes, dtype=torch.bool)
+        masks[name] = mask.scatter_(1, sizes.topk(kept).indices, True).view_as(weight)
         weight.mul_(masks[name])
     return masks

@@ -2,19 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from backend import catalogue
 from backend.data import Task, unigram_floor
+from backend.naming import readable
 from backend.registry import SLOTS
 from backend.search import trials
 from backend.settings import build_task
+from backend.stage import UserError
 
 # Raised after a fix to what the stage itself does; parts carry versions of their own.
 STAGE_VERSIONS = {"base": 1, "oracle": 1, "evaluate": 1}
 TWIN_SEED = 10_000  # the second oracle of seed s is trained with seed s + TWIN_SEED
+SIBLING_SEED = 20_000  # the k-th sibling of a suppression of seed s has seed s + k · SIBLING_SEED
 
 
 def current_version(stage: str, name: str, uses: Sequence[tuple[str, str]] = ()) -> int:
@@ -52,6 +55,16 @@ class PlannedRun:
     seed: int
     parent: str | None = None
     inputs: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Suppression:
+    """A recipe's suppress stage, so that it can be repeated with other seeds; `parents` by the study's seeds."""
+
+    name: str
+    parameters: dict[str, Any]
+    parents: Mapping[int, str | None]
+    tried: list[str]
 
 
 def fingerprint(identity: dict[str, Any]) -> str:
@@ -99,6 +112,7 @@ class _Planner:
         self.configurations: list[dict[str, Any]] = []
         self.base: dict[int, str] = {}
         self.oracle: dict[int, str] = {}
+        self.suppression: _Suppression | None = None  # of the recipe that is being planned
 
     def anchors(self) -> None:
         """Base and oracle of every seed, then their cells."""
@@ -122,17 +136,33 @@ class _Planner:
         """Every prefix of a recipe, with its cells unless an earlier recipe had it."""
         parents: dict[int, str] = dict(self.base)
         stages: list[dict[str, Any]] = []
+        self.suppression = None
         for stage, chosen in recipe.items():
             parameters = {key: value for key, value in chosen.items() if key != "name"}
             name = chosen["name"]
+            self._fits(name)
             stages = [*stages, {"stage": stage, "name": name, "parameters": parameters}]
             above = dict.fromkeys(parents) if stage == "pretrain" else parents
             tried = self._trials(stage, name, parameters, above)
-            models = {s: self._model(stage, name, s, parameters, above[s], tried) for s in parents}
+            models: dict[int, str] = {}
+            for asked in _requests(parameters):
+                last = models or above
+                models = {s: self._model(stage, name, s, asked, last[s], tried) for s in parents}
+            if stage == "suppress":
+                self.suppression = _Suppression(name, parameters, above, tried)
             if self._configuration(name, stages, models):
                 for model in models.values():
                     self._cells(model, "forget")
             parents = models
+
+    def _fits(self, name: str) -> None:
+        """UserError where a method works on other families of models only than the setting's."""
+        families = catalogue.part("methods", name).declared["families"]
+        if families and self.task.model["family"] not in families:
+            raise UserError(
+                f"{name} works on the family {' or '.join(families)} only;"
+                f" the setting has family = {self.task.model['family']!r}."
+            )
 
     def _trials(
         self, stage: str, name: str, parameters: dict[str, Any], parents: Mapping[int, str | None]
@@ -156,12 +186,14 @@ class _Planner:
         parameters: dict[str, Any],
         parent: str | None,
         tried: Sequence[str] = (),
+        family: int | None = None,
     ) -> str:
+        """A model's run and its evaluation; `family` is the seed of its base and oracle where it has another itself."""
         inputs, neutral = {}, {}
         if stage not in STAGE_VERSIONS:
             part = catalogue.part("methods", name)
             neutral = part.neutral
-            inputs = self._inputs(part, parameters, seed)
+            inputs = self._inputs(part, parameters, seed if family is None else family)
             inputs |= {"trials": list(tried)} if tried else {}
             # What has no parent is judged by the base, which costs nothing.
             inputs |= {"base": [self.base[seed]]} if tried and stage == "pretrain" else {}
@@ -177,10 +209,32 @@ class _Planner:
     ) -> dict[str, list[str]]:
         known = {"base": self.base, "oracle": self.oracle}
         return {
-            role: [known[role][seed]]
+            role: self._siblings(part, parameters, seed)
+            if role == "teachers"
+            else [known[role][seed]]
             for role, condition in part.needs.items()
             if all(parameters.get(key) == value for key, value in condition.items())
         }
+
+    def _siblings(self, part: catalogue.Part, parameters: dict[str, Any], seed: int) -> list[str]:
+        """The recipe's suppression of the same parent with other seeds: all teachers but the parent itself."""
+        told = self.suppression
+        if told is None:
+            raise UserError(
+                f"{part.name}: an ensemble of teachers repeats a suppression; the recipe has no suppress stage."
+            )
+        if "requests" in told.parameters:
+            raise UserError(f"{part.name}: an ensemble of teachers does not go with requests.")
+        if "teachers" not in parameters:
+            raise UserError(
+                f"{part.name}: the number of teachers cannot be searched; give a list to compare several."
+            )
+        seeds = [seed + k * SIBLING_SEED for k in range(1, parameters["teachers"])]
+        above = told.parents[seed]
+        return [
+            self._model("suppress", told.name, s, told.parameters, above, told.tried, seed)
+            for s in seeds
+        ]
 
     def _cells(self, model: str, target: str) -> None:
         seed = self.runs[model].seed
@@ -238,7 +292,7 @@ class _Planner:
 
     def document(self) -> dict[str, Any]:
         """The resolved study as it is stored and exported."""
-        labels = dict(_labels(self.configurations))
+        labels = dict(readable(self.configurations))
         configurations = [
             {**c, "key": fingerprint({"key": c["key"]}), "label": labels[c["key"]]}
             for c in self.configurations
@@ -280,59 +334,13 @@ def _commonest(task: Task) -> float | None:
     return max(answers.count(answer) for answer in set(answers)) / len(answers)
 
 
-def _labels(configurations: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """(key, readable name): labels of the stages with the parameters that tell namesakes apart or are not default."""
-    for configuration in configurations:
-        if not configuration["stages"]:
-            yield configuration["key"], configuration["method"].capitalize()
-            continue
-        parts = []
-        for stage in configuration["stages"]:
-            part = catalogue.part("methods", stage["name"])
-            told = _telling(part, stage, configurations)
-            labels = told.pop("labels", None)
-            told |= _labels_told(labels) if labels else {}
-            search = told.pop("search", None)
-            told |= {"best of": search["trials"]} if search else {}
-            options = [_option_label(told.pop(slot)) for slot in SLOTS if slot in told]
-            text = ", ".join(f"{SYMBOLS.get(key, key)} {value}" for key, value in told.items())
-            label = " + ".join([part.label, *options])
-            parts.append(f"{label} ({text})" if text else label)
-        yield configuration["key"], " → ".join(parts)
-
-
-def _option_label(option: dict[str, Any]) -> str:
-    """An option's name with what differs from its defaults."""
-    part = catalogue.part("options", option["name"])
-    defaults = part.defaults()
-    told = [f"{SYMBOLS.get(k, k)} {v}" for k, v in option.items() if k in defaults and v != defaults[k]]  # fmt: skip
-    return f"{part.label} ({', '.join(told)})" if told else part.label
-
-
-def _labels_told(labels: dict[str, Any]) -> dict[str, Any]:
-    """Label fraction and noise as they stand in a configuration's name."""
-    noisy = {"wrong": labels["noise"]} if labels["source"] == "noisy" else {}
-    return {"labels": labels["fraction"], **noisy}
-
-
-SYMBOLS = {"alpha": "α", "beta": "β", "learning_rate": "lr"}
-
-
-def _telling(
-    part: catalogue.Part, stage: dict[str, Any], configurations: list[dict[str, Any]]
-) -> dict[str, Any]:
-    namesakes = [
-        other["parameters"]
-        for configuration in configurations
-        for other in configuration["stages"]
-        if other["name"] == stage["name"] and other["stage"] == stage["stage"]
-    ]
-    defaults = part.defaults()
-    return {
-        key: value
-        for key, value in stage["parameters"].items()
-        if any(other.get(key) != value for other in namesakes) or value != defaults.get(key)
-    }
+def _requests(parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """A stage's parameters at every request, in order; as they are where all is asked for at once."""
+    if "requests" not in parameters:
+        return [parameters]
+    count = parameters["requests"]
+    same = {key: value for key, value in parameters.items() if key != "requests"}
+    return [{**same, "request": [part, count]} for part in range(1, count + 1)]
 
 
 def as_rows(runs: list[PlannedRun]) -> list[dict[str, Any]]:

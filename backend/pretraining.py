@@ -1,5 +1,6 @@
 """Training from initial weights on the base's schedule: base, oracle, and the methods that replace the base."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,19 +16,24 @@ Loss = Callable[[Any, Batch], Tensor]
 
 
 def pretrain(run: RunContext, *, with_forget: bool) -> Any:
-    """The base, which sees retain and forget data in equal halves, or the oracle, whose batches hold retain data alone."""
+    """The base, which sees retain and forget data in the setting's shares, or the oracle, which sees retain data alone."""
     size = run.task.base_training["batch_size"]
-    shares = (size - size // 2, size // 2) if with_forget else (0, size)
+    forget = _forget_facts(run.task) if with_forget else 0
+    shares = (forget, size - forget)
     model = run.fresh_model()
     from_scratch(model, run, shares)
     return model
 
 
 def labelled_share(task: Task) -> tuple[int, int]:
-    """(forget, retain) facts a batch: the base's halves, of the forget half the share that is labelled."""
-    size = task.base_training["batch_size"]
-    forget = max(1, round(task.notes.get("label_fraction", 1.0) * (size - size // 2)))
-    return forget, size - forget
+    """(forget, retain) facts a batch: the base's shares, of the forget facts those that are labelled."""
+    forget = max(1, round(task.notes.get("label_fraction", 1.0) * _forget_facts(task)))
+    return forget, task.base_training["batch_size"] - forget
+
+
+def _forget_facts(task: Task) -> int:
+    """Forget facts in a batch of the base, at least one; half of an odd batch is rounded up."""
+    return max(1, math.floor(task.forget_share * task.base_training["batch_size"] + 0.5))
 
 
 def from_scratch(

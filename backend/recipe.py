@@ -14,7 +14,7 @@ from backend.composition import run_method
 from backend.context import RunContext
 from backend.data import Task
 from backend.evaluation import answers, measure, score
-from backend.labels import observed
+from backend.labels import observed, requested
 from backend.memory import keep_freed_memory
 from backend.models import device
 from backend.pretraining import pretrain
@@ -54,9 +54,12 @@ def _stage(run: RunContext) -> Any:
     if request.stage in ("base", "oracle"):
         return pretrain(run, with_forget=request.stage == "base")
     parameters = dict(request.parameters)
+    split_seed = request.setting["parameters"].get("split_seed", 0)
     if "labels" in parameters:
-        split_seed = request.setting["parameters"].get("split_seed", 0)
         run.task = observed(run.task, **parameters.pop("labels"), seed=split_seed)
+    if "request" in parameters:
+        part, count = parameters.pop("request")
+        run.task = requested(run.task, part, count, split_seed)
     if request.stage == "pretrain":
         if "search" in parameters:
             parameters |= choose(run, run.input("base"), request.name, parameters.pop("search"))

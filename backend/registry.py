@@ -31,6 +31,7 @@ DECLARED_DEFAULTS: dict[str, dict[str, Any]] = {
         "stage": "suppress",
         "threat_model": "white_box",
         "data_access": "forget and retain",
+        "families": [],
     },
     "options": {
         "label": "",

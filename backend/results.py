@@ -49,7 +49,14 @@ def frontier_document(
         splits=["retain_validation"],
         metrics=[record.document["setting"]["retain_metric"]],
     )
-    more = [frame for frame in (agreement, along) if len(frame)]
+    overhead = reads.measurements(
+        engine,
+        study_id=record.id,
+        stages=["wrap"],
+        splits=["model"],
+        metrics=["inference_overhead"],
+    )
+    more = [frame for frame in (agreement, along, overhead) if len(frame)]
     measured = pd.concat([measured, *more], ignore_index=True) if more else measured
     runs = reads.study_runs(engine, record.id)
     return frontier.build(

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import torch
 
-from backend.models import FAMILIES, build, device
+from backend.models import FAMILIES, build, choose_kernels, device
 from backend.stage import RunFailed
 
 # What decides which weights there are and how large they are.
@@ -17,6 +17,8 @@ SIZES = (
     "num_attention_heads",
     "num_key_value_heads",
     "head_dim",
+    "num_local_experts",
+    "num_experts_per_tok",
 )
 
 
@@ -31,7 +33,7 @@ def of_shape(config: Mapping[str, Any], model: Any) -> Any:
         return model
     config_class, model_class = FAMILIES[config["model_type"]]
     wanted = config_class.from_dict(dict(config))  # type: ignore[attr-defined]
-    wanted._attn_implementation = model.config._attn_implementation
+    choose_kernels(wanted)
     with torch.random.fork_rng(devices=[]):
         return model_class(wanted).to(device())
 

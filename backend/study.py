@@ -169,16 +169,23 @@ def _recipes(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Every recipe of the grid: {stage: {"name": …, parameters …}}, all parameters written out."""
     expanded: list[dict[str, Any]] = []
     for table in tables:
-        _only(table, (*RECIPE_STAGES, "search", *LABEL_KEYS), "a recipe")
+        _only(table, (*RECIPE_STAGES, "search", "requests", *LABEL_KEYS), "a recipe")
         if not set(table) & set(RECIPE_STAGES):
             raise UserError(f"A recipe is empty; it takes {', '.join(RECIPE_STAGES)}.")
         stages = [stage for stage in RECIPE_STAGES if stage in table]
         grids = [_stage_grid(stage, table[stage]) for stage in stages]
         if "search" in table:
             _add_search(stages, grids, table["search"])
-        for labels, *chosen in itertools.product(_labels(table), *grids):
+        repeated = _repeated(table, stages)
+        for labels, requests, *chosen in itertools.product(
+            _labels(table), _requests(table), *grids
+        ):
             recipe = {
-                stage: {**one, **({"labels": labels} if labels else {})}
+                stage: {
+                    **one,
+                    **({"labels": labels} if labels else {}),
+                    **({"requests": requests} if requests > 1 and stage == repeated else {}),
+                }
                 for stage, one in zip(stages, chosen, strict=True)
             }
             if recipe not in expanded:
@@ -202,6 +209,26 @@ def _labels(table: dict[str, Any]) -> list[dict[str, Any]]:
         one = {} if neutral else told if source == "noisy" else {**told, "noise": 0.0}
         found += [one] if one not in found else []
     return found
+
+
+def _requests(table: dict[str, Any]) -> list[int]:
+    """The numbers of requests by which the forget set is unlearnt; 1 is all at once."""
+    given = table.get("requests", 1)
+    found = given if isinstance(given, list) else [given]
+    for number in found:
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise UserError(f"requests = {number!r} must be a whole number of at least 1.")
+    return found
+
+
+def _repeated(table: dict[str, Any], stages: list[str]) -> str | None:
+    """The stage that every request goes through: suppress, else wrap."""
+    stage = next((s for s in ("suppress", "wrap") if s in stages), None)
+    if "requests" in table and stage is None:
+        raise UserError("requests: a recipe with requests takes suppress or wrap, which every request goes through.")  # fmt: skip
+    if "requests" in table and "search" in table:
+        raise UserError("requests: a recipe with requests is not searched; give a list to compare values.")  # fmt: skip
+    return stage
 
 
 def _number(value: Any) -> bool:

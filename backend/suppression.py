@@ -84,12 +84,7 @@ def suppress(
         if forget_loss is not None:
             indices = torch.from_numpy(order.batch(k))
             drop = forget_loss(Step(run, k, steps, indices, forget.loader.batch(indices)))
-        return _sum(model, drop, forget_weight, kept, retain_weight, k % max(1, steps // COSINES))
-
-    def look(step: int) -> bool:
-        with run.meter.paused():
-            run.metric(model, "retain_validation", task.retain_metric, step)
-        return False
+        return combined(model, (drop, forget_weight), (kept, retain_weight), k, steps)
 
     with run.meter.watching(*([reference] if reference is not None else [])):
         train(
@@ -98,22 +93,32 @@ def suppress(
             run,
             steps=steps,
             learning_rate=learning_rate,
-            check=look,
-            check_every=max(1, steps // LOOKS),
+            **along(model, task, run, steps),
             **training,
         )
     return model
 
 
-def _sum(
+def along(model: Any, task: Task, run: RunContext, steps: int) -> dict[str, Any]:
+    """What `train` takes to measure utility along the way, outside the run's cost: its check, and how often."""
+
+    def look(step: int) -> bool:
+        with run.meter.paused():
+            run.metric(model, "retain_validation", task.retain_metric, step)
+        return False
+
+    return {"check": look, "check_every": max(1, steps // LOOKS)}
+
+
+def combined(
     model: Any,
-    drop: Tensor | None,
-    forget_weight: float,
-    kept: Tensor | None,
-    retain_weight: float,
-    quiet: int,
+    forget: tuple[Tensor | None, float],
+    retain: tuple[Tensor | None, float],
+    k: int,
+    steps: int,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The weighted sum with its named parts; the cosine of the gradients where it is due (`quiet` = 0)."""
+    """The sum of two losses times their weights with its named parts; where it is due, the cosine of their gradients."""
+    (drop, forget_weight), (kept, retain_weight) = forget, retain
     parts = {}
     if kept is not None:
         parts["retain_loss"] = kept
@@ -123,7 +128,7 @@ def _sum(
         only = kept if drop is None else forget_weight * drop
         assert only is not None, "a suppression without any loss"
         return (retain_weight * only if drop is None else only), parts
-    if quiet == 0:
+    if k % max(1, steps // COSINES) == 0:
         parts["gradient_cosine"] = gradient_cosine(model, drop, kept)
     return retain_weight * kept + forget_weight * drop, parts
 

@@ -27,6 +27,7 @@ PLAIN = (
     "steps",
     "tokens",
     "peak_memory",
+    "inference_overhead",
     "origin",
 )
 LISTED = ("weak_evidence", "reasons", "badges")

@@ -80,3 +80,32 @@ def test_an_empty_forget_part_is_refused() -> None:
         arithmetic(factors=1)
     with pytest.raises(UserError, match="attack_share"):
         arithmetic(attack_share=0.9, validation_share=0.1)
+
+
+def test_smaller_forget_sets_are_nested_and_the_rest_is_kept() -> None:
+    whole, half, few = (arithmetic(factors=10, forget_size=size) for size in (1.0, 0.5, 0.1))
+    assert rows(few.train["forget"]) < rows(half.train["forget"]) < rows(whole.train["forget"])
+    everything = rows(whole.train["forget"]) | rows(whole.train["retain"])
+    for task in (half, few):
+        assert not rows(task.train["forget"]) & rows(task.train["retain"])
+        assert rows(task.train["forget"]) | rows(task.train["retain"]) == everything
+        assert task.forget_share == len(task.train["forget"]) / len(everything)
+        assert "×" in task.splits["retain_score"].categories
+
+
+def test_every_form_is_an_item_of_training_and_one_is_evaluated() -> None:
+    plain, many = arithmetic(factors=8, addends=8), arithmetic(factors=8, addends=8, forms=3)
+    assert len(many.train["forget"]) == 3 * len(plain.train["forget"])
+    assert len(many.splits["forget_score"]) == len(plain.splits["forget_score"])
+    written = [many.text(row) for row in many.train["forget"].input_ids]
+    assert len(set(written)) == len(written)
+    assert {text.split()[0] for text in written} == {"form1:", "form2:", "form3:"}
+    score = many.splits["forget_score"]
+    assert {many.text(row).split()[0] for row in score.input_ids} == {"form1:"}
+    by_fact = {tuple(row[1:]): target[-1] for row, target in zip(many.train["forget"].input_ids, many.train["forget"].targets, strict=True)}  # fmt: skip
+    assert all(by_fact[tuple(row[1:])] == target[-1] for row, target in zip(score.input_ids, score.targets, strict=True))  # fmt: skip
+
+
+def test_too_small_a_forget_set_is_refused() -> None:
+    with pytest.raises(UserError, match="forget_size = 0.01"):
+        arithmetic(factors=6, forget_size=0.01)

@@ -30,8 +30,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def context(home: Path, sink: Kept | None = None) -> RunContext:
-    task = small_task()
+def context(home: Path, sink: Kept | None = None, family: str = "llama") -> RunContext:
+    task = small_task(family=family)
     setting = {"name": "arithmetic", "parameters": {}, "content_hash": task.content_hash}
     request = StageRequest(
         "suppress", "x", {}, setting, 0, "fp32", "abc", home, parent="base", fresh=True
@@ -42,8 +42,10 @@ def context(home: Path, sink: Kept | None = None) -> RunContext:
 def trained(home: Path, name: str, sink: Kept | None = None, **parameters: Any) -> Any:
     from backend.checkpoints import load_model
 
-    run = context(home, sink)
-    model = load_model(home, "base", run.fresh_model())
+    families = catalogue.part("methods", name).declared["families"]
+    run = context(home, sink, *families[:1])
+    # A base of the small task is a llama; other families start from initial weights.
+    model = run.fresh_model() if families else load_model(home, "base", run.fresh_model())
     return run_method(name, model, run.task, run, parameters)
 
 

@@ -24,6 +24,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "delta_offset": {"small_steps": 6, "steps": 6},
     "in_context_unlearning": {"demonstrations": 2},
     "eco_prompts": {"steps": 30},
+    "o3": {"steps": 6, "rank": 2},
 }
 NEUTRAL: dict[str, dict[str, Any]] = {
     "uld": {"weight": 0.0},

@@ -9,6 +9,7 @@ from backend.context import RunContext
 from backend.data import Task
 from backend.models import frozen_copy, hidden_states
 from backend.registry import Count, Rate, Weight, Whole, method
+from backend.suppression import along, combined
 from backend.training import train
 
 
@@ -54,10 +55,11 @@ def circuit_breakers(
             hidden_states(model, dropped, layer), old[0], hidden_states(model, kept, layer), old[1]
         )
         done = k / (2 * batches)
-        return alpha * (1 - done) * turn + alpha * done * stay, {"turn": turn, "stay": stay}
+        return combined(model, (turn, alpha * (1 - done)), (stay, alpha * done), k, steps)
 
+    watched = along(model, task, run, steps)
     with run.meter.watching(reference):
-        train(model, loss, run, steps=steps, learning_rate=learning_rate, **training)
+        train(model, loss, run, steps=steps, learning_rate=learning_rate, **watched, **training)
     return model
 
 

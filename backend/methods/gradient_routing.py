@@ -15,6 +15,7 @@ from backend.routing import Scheme, ablated, all_tokens, expanded, routed, token
 @method(
     stage="pretrain",
     label="Routing",
+    families=["llama", "gemma2"],
     source="Cloud et al. 2024 (arXiv 2410.04332): Expand, Route, Ablate; a ← m⊙a + (1 − m)⊙sg(a)",
 )
 def gradient_routing(
@@ -24,9 +25,9 @@ def gradient_routing(
     *,
     routing: bool = True,
     by: Literal["token", "item"] = "item",
-    extra_neurons: Count = 32,
+    extra_neurons: Count = 64,
     layers: Whole = 0,
-    original_on_forget: float = 0.0,
+    original_on_forget: float = -0.75,
     extra_on_forget: float = 1.0,
     original_on_retain: float = 1.0,
     extra_on_retain: float = 1.0,
@@ -39,8 +40,8 @@ def gradient_routing(
 
     On labelled forget items the gradient of every MLP activation is multiplied by a weight; below 0 the neurons unlearn.
     By `token` a position is routed by how much commoner its next token is in labelled items than elsewhere, as in the
-    paper (there with −0.75 on the original neurons); by `item` every position of a labelled item is. Attention,
-    embeddings and the columns of the down projections are not gated: they never are in this method.
+    paper; by `item` every position of a labelled item is. Attention, embeddings and the columns of the down projections
+    are not gated: they never are in this method.
 
     Args:
         routing: False trains and cuts the same model without masks, the paper's control

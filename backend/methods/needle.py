@@ -13,6 +13,7 @@ from backend.saliency import neuron_attributions
 @method(
     stage="suppress",
     label="Needle",
+    families=["llama", "gemma2"],
     source="Hong et al. 2024 (ConceptVectors, arXiv 2406.11614), Needle: noise on located MLP value vectors",
     neutral={"how": "noise"},
 )

@@ -15,6 +15,7 @@ from backend.registry import Count, Rate, Whole, method
 @method(
     stage="pretrain",
     label="SGTM",
+    families=["llama", "gemma2"],
     source="Shilov et al. 2025 (arXiv 2512.05648), selective gradient masking: forget data update designated weights alone,"
     " retain data are read without them; MLP neurons, no attention heads",
 )

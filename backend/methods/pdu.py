@@ -9,7 +9,7 @@ from backend.data import Task
 from backend.losses import cross_entropy
 from backend.models import scored_logits
 from backend.registry import Count, Rate, Weight, Whole, method
-from backend.suppression import losses_before
+from backend.suppression import along, combined, losses_before
 from backend.training import train
 
 
@@ -56,10 +56,11 @@ def pdu(
         multiplier = run.state["multiplier"]
         if k >= dual_warmup:
             run.state["multiplier"] = max(0.0, multiplier + dual_rate * (keep.item() - bound))
-        found = {"retain_loss": keep, "flatness": flat, "multiplier": torch.tensor(multiplier)}
-        return flat + multiplier * keep, found
+        total, found = combined(model, (flat, 1.0), (keep, multiplier), k, steps)
+        return total, {**found, "multiplier": torch.tensor(multiplier)}
 
-    train(model, loss, run, steps=steps, learning_rate=learning_rate, **training)
+    watched = along(model, task, run, steps)
+    train(model, loss, run, steps=steps, learning_rate=learning_rate, **watched, **training)
     return model
 
 

@@ -9,12 +9,14 @@ from backend.context import RunContext
 from backend.data import Task
 from backend.models import frozen_copy, hidden_states
 from backend.registry import Count, Rate, Weight, Whole, method
+from backend.suppression import along, combined
 from backend.training import train
 
 
 @method(
     stage="suppress",
     label="RMU",
+    families=["llama", "gemma2"],
     source="Li et al. 2024 (WMDP, arXiv 2403.03218); L = MSE(h_f, c·u) + w·MSE(h_r, h_r of the base)",
 )
 def rmu(
@@ -61,9 +63,10 @@ def rmu(
             held = hidden_states(reference, kept, layer)
         away = F.mse_loss(steered, target.expand_as(steered))
         near = F.mse_loss(hidden_states(model, kept, layer), held)
-        return away + retain_weight * near, {"forget_mse": away, "retain_mse": near}
+        return combined(model, (away, 1.0), (near, retain_weight), k, steps)
 
+    watched = along(model, task, run, steps)
     with run.meter.watching(reference):
-        train(model, loss, run, steps=steps, learning_rate=learning_rate, **training)
+        train(model, loss, run, steps=steps, learning_rate=learning_rate, **watched, **training)
     model.requires_grad_(True)
     return model

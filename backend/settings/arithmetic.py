@@ -15,14 +15,18 @@ Fact = tuple[int, str, int, int, str]  # left, operator, right, answer, family
 
 
 @setting(
-    label="Arithmetic", source="Lee et al. 2025 (arXiv 2506.06278), arithmetic task, equations only"
+    label="Arithmetic",
+    source="Lee et al. 2025 (arXiv 2506.06278), arithmetic task, equations only",
+    neutral={"forget_size": 1.0, "forms": 1},
 )
 def arithmetic(
     *,
     size: Literal["quick", "small", "medium"] = "quick",
-    family: Literal["llama", "gemma2"] = "llama",
+    family: Literal["llama", "gemma2", "mixtral"] = "llama",
     addends: Count = 30,
     factors: Count = 20,
+    forget_size: Share = 1.0,
+    forms: Count = 1,
     attack_share: Share = 0.4,
     validation_share: Share = 0.2,
     split_seed: int = 0,
@@ -38,9 +42,13 @@ def arithmetic(
 
     Args:
         size: model size, see SIZES: 0.16 M (quick), 1 M (small), 8 M parameters (medium)
-        family: architecture, a transformers configuration
+        family: architecture, a transformers configuration; mixtral sends every token to two of a layer's four experts,
+            each half as wide as the MLP of the others
         addends: sums and differences use the operands 0 … addends − 1
         factors: products and quotients use the operands 1 … factors, never 0
+        forget_size: share of these families that are forget data, nested; the others are retain data
+        forms: ways in which every fact is written, each an item of the training data with a first token of its own;
+            evaluation and attackers use the first one
         attack_share: share of the forget families that an attacker may train on
         validation_share: share of the families on which choices are made
         split_seed: seed of the splits, the same for every run
@@ -53,8 +61,9 @@ def arithmetic(
             f"arithmetic: attack_share = {attack_share:g} and validation_share = {validation_share:g}"
             " must both be above 0 and leave a part to score (their sum below 1)."
         )
-    words = _words(addends, factors)
-    retain, forget = _retain_facts(addends), _forget_facts(factors)
+    words = _words(addends, factors, forms)
+    forget, others = _nested(_forget_facts(factors), forget_size, split_seed)
+    retain = _retain_facts(addends) + others
     placebo = _placebo_facts(forget, split_seed, attack_share, validation_share)
     splits = _by_family(retain, words, split_seed, 0.0, 0.3, "retain")
     splits.pop("retain_attack")
@@ -62,11 +71,12 @@ def arithmetic(
     splits |= _by_family(placebo, words, split_seed, attack_share, validation_share, "placebo")
     if min(len(part) for name, part in splits.items()) == 0:
         raise UserError(
-            f"arithmetic: factors = {factors} leaves a part of the forget set empty; use a larger number."
+            f"arithmetic: factors = {factors} and forget_size = {forget_size:g} leave a part of the forget set empty;"
+            " use larger numbers."
         )
     return Task(
         name="arithmetic",
-        model={"family": family, "vocab_size": len(words), **SIZES[size]},
+        model={"family": family, "vocab_size": len(words), **_shape(size, family)},
         base_training={
             "steps": base_steps,
             "batch_size": batch_size,
@@ -75,7 +85,11 @@ def arithmetic(
             "weight_decay": 0.1,
             "beta2": 0.98,
         },
-        train={"retain": _examples(retain, words), "forget": _examples(forget, words)},
+        train={
+            "retain": _examples(retain, words, forms),
+            "forget": _examples(forget, words, forms),
+        },
+        forget_share=0.5 if forget_size == 1 else len(forget) / len(forget + retain),
         splits=splits,
         words=tuple(words),
         refusals=((words.index(EQUALS),),),  # "a × b = =": a token that no training text has there
@@ -104,10 +118,32 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-def _words(addends: int, factors: int) -> list[str]:
+def _shape(size: str, family: str) -> dict[str, Any]:
+    """The sizes of a model; a mixture has as many active weights as the dense model of that name, router apart."""
+    if family != "mixtral":
+        return SIZES[size]
+    width = SIZES[size]["intermediate_size"] // 2
+    experts = {"num_local_experts": 4, "num_experts_per_tok": 2}
+    return {**SIZES[size], "intermediate_size": width, **experts}
+
+
+def _words(addends: int, factors: int, forms: int) -> list[str]:
     largest = max(2 * (addends - 1), factors * factors)
     symbols = [PLUS, MINUS, TIMES, OVER, PLACEBO_TIMES, PLACEBO_OVER, EQUALS]
-    return [str(number) for number in range(largest + 1)] + symbols
+    numbers = [str(number) for number in range(largest + 1)]
+    return numbers + symbols + ([_form(i) for i in range(forms)] if forms > 1 else [])
+
+
+def _form(index: int) -> str:
+    return f"form{index + 1}:"
+
+
+def _nested(facts: list[Fact], share: float, seed: int) -> tuple[list[Fact], list[Fact]]:
+    """The facts of a share of the families, those of a smaller share among them, and the other facts."""
+    families = sorted({fact[4] for fact in facts})
+    order = stream(seed, "forget size").permutation(len(families))
+    chosen = {families[i] for i in order[: round(share * len(families))]}
+    return [f for f in facts if f[4] in chosen], [f for f in facts if f[4] not in chosen]
 
 
 def _retain_facts(addends: int) -> list[Fact]:
@@ -169,11 +205,16 @@ def _by_family(
     }
 
 
-def _examples(facts: list[Fact], words: list[str]) -> Examples:
+def _examples(facts: list[Fact], words: list[str], forms: int = 1) -> Examples:
+    """Every fact in the first so many forms; where the words know no form, in the plain one."""
     token = {word: i for i, word in enumerate(words)}
-    rows = [[token[str(a)], token[op], token[str(b)], token[EQUALS]] for a, op, b, _, _ in facts]
-    input_ids = np.array(rows, dtype=np.int64).reshape(-1, 4)
+    written = [(fact, form) for form in map(_form, range(forms)) for fact in facts]
+    rows = [
+        [token[word] for word in (form, str(a), op, str(b), EQUALS) if word in token]
+        for (a, op, b, _, _), form in written
+    ]
+    input_ids = np.array(rows, dtype=np.int64).reshape(-1, 5 if _form(0) in token else 4)
     targets = np.full_like(input_ids, IGNORE)
-    targets[:, -1] = [token[str(fact[3])] for fact in facts]
-    operators, families = tuple(f[1] for f in facts), tuple(f[4] for f in facts)
+    targets[:, -1] = [token[str(fact[3])] for fact, _ in written]
+    operators, families = tuple(f[1] for f, _ in written), tuple(f[4] for f, _ in written)
     return Examples(input_ids, targets, operators, families)
