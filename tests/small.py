@@ -57,13 +57,15 @@ def do(
     parent: str | None = None,
     sink: Kept | None = None,
     inputs: dict[str, list[str]] | None = None,
+    changes: dict[str, Any] | None = None,
     **parameters: Any,
 ) -> tuple[StageOutcome, Kept]:
-    """One run of the small task, for real."""
+    """One run of the small task, for real; `changes` are those of its setting."""
+    chosen = {**PARAMETERS, **(changes or {})}
     setting = {
         "name": "arithmetic",
-        "parameters": PARAMETERS,
-        "content_hash": small_task().content_hash,
+        "parameters": chosen,
+        "content_hash": small_task(**chosen).content_hash,
     }
     kept = sink or Kept()
     request = StageRequest(

@@ -1,5 +1,6 @@
 """A contract over all methods and options, on a tiny setting: they change what they say they change."""
 
+import itertools
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -8,30 +9,104 @@ import pytest
 import torch
 
 from backend import catalogue
+from backend.checkpoints import load_model
 from backend.composition import run_method
 from backend.context import RunContext
 from backend.flops import forward_flops
-from backend.models import scored_logits
+from backend.models import Loader, build, scored_logits
 from backend.registry import SLOTS
 from backend.stage import StageRequest
 from tests.small import Kept, do, small_task
 
 torch.set_num_threads(1)
-SUPPRESSIONS = [m.name for m in catalogue.parts("methods") if m.declared["stage"] == "suppress"]
-TRAINED = {m.name for m in catalogue.parts("methods") if "steps" in {p.name for p in m.parameters}}
+METHODS = {part.name: part for part in catalogue.parts("methods")}
 OPTIONS = {part.name: part.declared["slot"] for part in catalogue.parts("options")}
+PARENTS = {"pretrain": None, "suppress": "base", "robustify": "suppressed", "wrap": "base"}
+FREE = {"ssd", "needle", "weight_mixture", "eco_prompts", "in_context_unlearning"}  # of training
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trained base, so that there is something to forget."""
+    """A trained base, so that there is something to forget, an oracle, and a suppressed model."""
     folder = tmp_path_factory.mktemp("methods")
     do(folder, "base", "base")
+    do(folder, "oracle", "oracle")
+    do(folder, "suppressed", "suppress", "max_ent", parent="base", steps=10)
     return folder
 
 
-def context(home: Path, sink: Kept | None = None, family: str = "llama") -> RunContext:
-    task = small_task(family=family)
+def changes(name: str) -> dict[str, Any]:
+    """What the small setting must be for a method: another family, or five steps of training from scratch."""
+    declared = METHODS[name].declared
+    other = declared["families"] and "llama" not in declared["families"]
+    family = {"family": declared["families"][0]} if other else {}
+    return {**family, **({"base_steps": 5} if declared["stage"] == "pretrain" else {})}
+
+
+def before(home: Path, name: str) -> str | None:
+    """The model that a method gets: the small setting's, or where that is of another family a base of its own."""
+    parent = PARENTS[METHODS[name].declared["stage"]]
+    if "family" in changes(name):
+        parent = changes(name)["family"]
+        if not (home / "checkpoints" / parent).exists():
+            do(home, parent, "base", changes=changes(name))
+    return parent
+
+
+@lru_cache(maxsize=100)
+def made(home: Path, name: str) -> tuple[Kept, Any]:
+    """What a run of five steps reports, and its model as it is stored."""
+    parameters = {p.name: 5 for p in METHODS[name].parameters if p.name in ("steps", "small_steps")}
+    _, sink = do(
+        home,
+        name.replace("_", ""),
+        METHODS[name].declared["stage"],
+        name,
+        parent=before(home, name),
+        inputs={"base": ["base"], "oracle": ["oracle"]},
+        changes=changes(name),
+        **parameters,
+    )
+    return sink, stored(home, name.replace("_", ""), name)
+
+
+def stored(home: Path, fingerprint: str | None, name: str) -> Any:
+    fresh = build(small_task(**changes(name)).model, 0)
+    return load_model(home, fingerprint, fresh) if fingerprint else fresh
+
+
+def weights(model: Any) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+@torch.no_grad()
+def answers(model: Any) -> torch.Tensor:
+    """Logits on the forget questions."""
+    loader = Loader(small_task().train["forget"], torch.device("cpu"))
+    return scored_logits(model, loader.batch(slice(0, 72)))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_five_steps_change_the_methods_own_loss_and_what_comes_out(home: Path, name: str) -> None:
+    sink, model = made(home, name)
+    losses = sink.values("loss", "train")
+    assert (len(set(losses.values())) > 1) == (name not in FREE)
+    parent = stored(home, before(home, name), name)
+    assert not torch.allclose(answers(model), answers(parent))
+    if METHODS[name].declared["stage"] == "wrap":
+        assert torch.equal(weights(model.base), weights(parent))
+    else:
+        assert not torch.equal(weights(model), weights(parent))
+
+
+def test_no_two_methods_give_the_same_outputs(home: Path) -> None:
+    found = {name: answers(made(home, name)[1]) for name in METHODS}
+    for one, other in itertools.combinations(METHODS, 2):
+        assert not torch.equal(found[one], found[other]), (one, other)
+
+
+def context(home: Path, sink: Kept | None = None) -> RunContext:
+    task = small_task()
     setting = {"name": "arithmetic", "parameters": {}, "content_hash": task.content_hash}
     request = StageRequest(
         "suppress", "x", {}, setting, 0, "fp32", "abc", home, parent="base", fresh=True
@@ -39,54 +114,9 @@ def context(home: Path, sink: Kept | None = None, family: str = "llama") -> RunC
     return RunContext(request, task, sink or Kept(), torch.device("cpu"))
 
 
-def trained(home: Path, name: str, sink: Kept | None = None, **parameters: Any) -> Any:
-    from backend.checkpoints import load_model
-
-    families = catalogue.part("methods", name).declared["families"]
-    run = context(home, sink, *families[:1])
-    # A base of the small task is a llama; other families start from initial weights.
-    model = run.fresh_model() if families else load_model(home, "base", run.fresh_model())
-    return run_method(name, model, run.task, run, parameters)
-
-
-def weights(model: Any) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
-
-
-@lru_cache(maxsize=100)
-def outputs(home: Path, name: str) -> torch.Tensor:
-    """Forget logits after five steps."""
+def trained(home: Path, name: str, **parameters: Any) -> Any:
     run = context(home)
-    model = trained(home, name, **({"steps": 5} if name in TRAINED else {}))
-    with torch.no_grad():
-        return scored_logits(model, run.loader(run.task.train["forget"]).batch(slice(0, 72)))
-
-
-@pytest.mark.parametrize("name", [name for name in SUPPRESSIONS if name in TRAINED])
-def test_five_steps_change_the_methods_own_loss_and_the_weights(home: Path, name: str) -> None:
-    sink = Kept()
-    before = weights(trained(home, "max_ent", steps=1, learning_rate=1e-12))
-    after = weights(trained(home, name, sink, steps=5))
-    assert not torch.equal(before, after)
-    losses = sink.values("loss", "train")
-    assert set(losses) == {1, 2, 3, 4, 5}
-    assert len(set(losses.values())) > 1
-
-
-@pytest.mark.parametrize("name", [name for name in SUPPRESSIONS if name not in TRAINED])
-def test_a_method_without_training_changes_the_forget_logits(home: Path, name: str) -> None:
-    untouched = trained(home, "grad_diff", steps=1, learning_rate=1e-30)
-    run = context(home)
-    batch = run.loader(run.task.train["forget"]).batch(slice(0, 72))
-    changed = outputs(home, name)
-    with torch.no_grad():
-        assert not torch.allclose(changed, scored_logits(untouched, batch))
-
-
-def test_no_two_methods_give_the_same_outputs(home: Path) -> None:
-    for i, one in enumerate(SUPPRESSIONS):
-        for other in SUPPRESSIONS[:i]:
-            assert not torch.equal(outputs(home, one), outputs(home, other)), (one, other)
+    return run_method(name, load_model(home, "base", run.fresh_model()), run.task, run, parameters)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
