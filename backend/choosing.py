@@ -14,7 +14,7 @@ from backend.stage import RunFailed
 def choose(run: RunContext, model: Any, name: str, search: dict[str, Any]) -> dict[str, Any]:
     """The parameters of the trial that forgets most on validation data among those that stay useful enough.
 
-    Utility is that on retain validation data, relative to the incoming model; where no trial reaches the floor the most
+    Of trials that forget alike the most useful one wins. Utility is that on retain validation data, relative to the incoming model; where no trial reaches the floor the most
     useful one is taken. Neither attacks nor score data choose. What every trial scored is kept in `run.chosen`. The
     passes are part of the search and not of the model's own cost.
     """
@@ -28,19 +28,20 @@ def choose(run: RunContext, model: Any, name: str, search: dict[str, Any]) -> di
             if kept is None:
                 raise RunFailed("The incoming model knows nothing of the retain data: no utility.")
             rows.append({"parameters": parameters, "utility": kept, "forget": forget})
-    scale = _scale(run, "forget")
-    enough = [row for row in rows if row["utility"] >= search["utility_floor"]]
-    best = (
-        min(enough, key=lambda row: scale.capability(row["forget"]))
-        if enough
-        else max(rows, key=lambda row: row["utility"])
-    )
-    if not enough:
-        run.note(
-            f"No trial kept a utility of {search['utility_floor']:g}; the most useful one won."
-        )
+    floor = search["utility_floor"]
+    best = winner(rows, floor, _scale(run, "forget"))
+    if best["utility"] < floor:
+        run.note(f"No trial kept a utility of {floor:g}; the most useful one won.")
     run.chosen = {**best, "trials": rows}
     return dict(best["parameters"])
+
+
+def winner(rows: list[dict[str, Any]], floor: float, scale: Scale) -> dict[str, Any]:
+    """Of rows with `utility` and `forget` the one that is chosen; the first of equals."""
+    enough = [row for row in rows if row["utility"] >= floor]
+    if not enough:
+        return max(rows, key=lambda row: row["utility"])
+    return min(enough, key=lambda row: (scale.capability(row["forget"]), -row["utility"]))
 
 
 def _standing(run: RunContext, model: Any) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from backend.stage import UserError
 
 # Raised after a fix to what the stage itself does; parts carry versions of their own.
 STAGE_VERSIONS = {"base": 1, "oracle": 1, "evaluate": 1}
+SEARCH_VERSION = 2  # raised after a change to how a search chooses
 TWIN_SEED = 10_000  # the second oracle of seed s is trained with seed s + TWIN_SEED
 SIBLING_SEED = 20_000  # the k-th sibling of a suppression of seed s has seed s + k · SIBLING_SEED
 
@@ -86,6 +87,8 @@ def _identity(parameters: dict[str, Any], neutral: dict[str, Any]) -> dict[str, 
         if slot in found:
             option = catalogue.part("options", found[slot]["name"])
             found[slot] = without_neutral(found[slot], option.neutral)
+    if "search" in found:
+        found["search"] = {**found["search"], "version": SEARCH_VERSION}
     return found
 
 

@@ -9,6 +9,8 @@ import torch
 
 from backend import catalogue, plan, results, study, worker
 from backend.checkpoints import read
+from backend.choosing import winner
+from backend.recovery import Scale
 from backend.search import checked, trials
 from backend.stage import UserError
 from db import reads, writes
@@ -146,3 +148,16 @@ def test_forgetting_on_validation_data_decides_among_the_useful(tmp_path: Path) 
     one, other = (read(tmp_path / "checkpoints" / name / "model.safetensors")[0] for name in ("useful", "none"))  # fmt: skip
     same = useful["parameters"] == none["parameters"]
     assert all(torch.equal(one[key], other[key]) for key in one) is same
+
+
+def test_most_forgetting_above_the_floor_wins_and_of_equals_the_most_useful() -> None:
+    scale = Scale(sign=1.0, floor=0.0)
+    rows = [
+        {"name": "useless", "utility": 0.2, "forget": 0.0},
+        {"name": "one", "utility": 0.96, "forget": 0.1},
+        {"name": "useful", "utility": 0.99, "forget": 0.1},
+        {"name": "weak", "utility": 1.0, "forget": 0.5},
+    ]
+    assert winner(rows, 0.95, scale)["name"] == "useful"
+    assert winner(rows, 0.995, scale)["name"] == "weak"
+    assert winner(rows, 1.5, scale)["name"] == "weak"

@@ -174,7 +174,7 @@ def test_a_damaged_file_and_an_unknown_name_are_one_sentence(tmp_path: Path) -> 
     damaged.write_text("seeds = [")
     with pytest.raises(UserError, match="mine.toml is not valid TOML"):
         study.load(str(damaged))
-    with pytest.raises(UserError, match="give one of methods, quick"):
+    with pytest.raises(UserError, match="no study .quik.; give one of .*quick"):
         study.load("quik")
 
 
