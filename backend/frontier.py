@@ -10,7 +10,7 @@ import moocore
 import numpy as np
 import pandas as pd
 
-from backend import objectives
+from backend import badges, objectives
 from backend.controls import oracle_matching, placebo
 from backend.evidence import COUNTED, Evidence
 from backend.paper import paper_pair
@@ -175,7 +175,7 @@ def _row(
         "origin": "imported" if origins == {"imported"} else "run",
         "on_front": None,
         "reasons": reasons + robust["reasons"],
-        "badges": _badges(evidence, models),
+        "badges": badges.of_recipe(configuration["stages"]),
         "models": models,
         "raw": robust["raw"],
         "chosen_cells": _chosen(robust),
@@ -206,11 +206,6 @@ def _cell_counts(evidence: Evidence, models: Sequence[int | None]) -> tuple[int,
     total = sum(len(attack["grid"]) for attack in evidence.attacks) * len(models)
     lacking = sum(evidence.missing(m, attack) for m in models for attack in evidence.attacks)
     return total - lacking, total
-
-
-def _badges(evidence: Evidence, models: Sequence[int | None]) -> list[str]:
-    wrapped = any(m is not None and evidence.rows[m].stage == "wrap" for m in models)
-    return ["black-box only"] if wrapped else []
 
 
 def _weaknesses(evidence: Evidence, row: Mapping[str, Any]) -> list[str]:

@@ -186,6 +186,22 @@ def test_launch_says_what_is_wrong_and_queues_nothing(open_page: Open) -> None:
     assert not [button for button in at.button if button.label.startswith("Queue")]
 
 
+def test_labels_and_requests_are_fields_whose_mistakes_are_said(open_page: Open) -> None:
+    at = open_page("5_Launch.py", "empty", study="quick")
+    label = next(box for box in at.text_input if box.label == "label fraction")
+    label.set_value("0.1, 0.5").run()
+    assert not at.exception and not at.error
+    assert "label_fraction = [0.1, 0.5]" in "".join(box.value for box in at.code) + told(at)
+    requests = next(box for box in at.text_input if box.label == "requests")
+    requests.set_value("0").run()
+    assert any("requests = 0" in error.value for error in at.error)
+    assert not [button for button in at.button if button.label.startswith("Queue")]
+
+
+def test_a_method_says_against_whom_it_holds_and_which_data_it_takes(open_page: Open) -> None:
+    assert "white-box" in told(open_page("5_Launch.py", "empty", study="quick"))
+
+
 def test_launch_queues_once_however_often_it_is_pressed(
     open_page: Open, homes: dict[str, Path], tmp_path: Path
 ) -> None:

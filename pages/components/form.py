@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from backend import catalogue
+from backend import badges, catalogue
 from backend.stage import UserError
 
 
@@ -25,6 +25,8 @@ def part_form(kind: str, name: str, given: dict[str, Any], key: str, grid: bool 
     """
     part = catalogue.part(kind, name)
     st.caption(f"{part.summary} *{part.source}*" if part.source else part.summary)
+    if kind == "methods":
+        st.markdown(" ".join(f":gray-badge[{badge}]" for badge in badges.of_method(part.declared)))
     form = PartForm({"name": name}, [])
     columns = st.columns(3)
     for position, parameter in enumerate(part.parameters):

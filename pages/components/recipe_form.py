@@ -6,9 +6,18 @@ import streamlit as st
 
 from backend import catalogue, study
 from backend.registry import SLOTS
-from pages.components.form import PartForm, part_form, written
+from backend.stage import UserError
+from pages.components.form import PartForm, parsed, part_form, written
 
 MOST = 200  # recipes or attacks of a form
+# What a recipe takes besides its stages: default and meaning.
+AROUND = {
+    "label_fraction": (
+        1.0,
+        "share of the forget items that are known to be such; a list is a grid",
+    ),
+    "requests": (1, "parts in which the forget set is unlearnt, one after another"),
+}
 
 
 def named(value: Any) -> dict[str, Any]:
@@ -49,11 +58,30 @@ def _recipe(given: dict[str, Any], key: str, problems: list[str]) -> dict[str, A
             found[stage] = _parameters("methods", name, same, f"{key}-{stage}", problems)
             with column:
                 found[stage] |= _options(stage, same, f"{key}-{stage}", problems)
-    kept = {key: value for key, value in given.items() if key not in study.RECIPE_STAGES}
-    if kept and found:
-        st.caption("Kept as they are: " + ", ".join(f"{k} = {v}" for k, v in kept.items()))
-        found |= kept
+    if found:
+        found |= _around(given, key, problems)
     return found
+
+
+def _around(given: dict[str, Any], key: str, problems: list[str]) -> dict[str, Any]:
+    """What goes around a recipe's stages: labels and requests as fields, the rest as the study file has it."""
+    found: dict[str, Any] = {}
+    with st.expander("Labels and requests", expanded=bool(set(AROUND) & set(given))):
+        for column, (name, (default, help_)) in zip(st.columns(2), AROUND.items(), strict=True):
+            label, start = name.replace("_", " "), given.get(name, default)
+            with column:
+                text = st.text_input(label, written(start), help=help_, key=f"{key}-{name}")
+                try:
+                    value = parsed(text, label, grid=True)
+                except UserError as mistake:
+                    problems.append(str(mistake))
+                    st.error(str(mistake))
+                    continue
+            found |= {name: value} if value != default else {}
+    kept = {k: v for k, v in given.items() if k not in (*study.RECIPE_STAGES, *AROUND)}
+    if kept:
+        st.caption("Kept as they are: " + ", ".join(f"{k} = {v}" for k, v in kept.items()))
+    return {**found, **kept}
 
 
 def _options(stage: str, given: dict[str, Any], key: str, problems: list[str]) -> dict[str, Any]:
