@@ -16,6 +16,7 @@ import pandas as pd
 import vl_convert
 
 from backend.charts.frontier import caption, frontier_chart
+from backend.charts.labels import labels_chart, series
 from backend.charts.robustness import (
     WORST,
     compute_chart,
@@ -161,6 +162,8 @@ def charts(document: Mapping[str, Any], curves: pd.DataFrame) -> dict[str, Any]:
     if len(frame) and frame["robust_forget_quality"].notna().any():
         found["compute"] = compute_chart(frame)
         found["dumbbell"] = dumbbell_chart(frame[~frame["method"].isin(["base", "oracle"])])
+    if len(frame) and len(series(frame).dropna(subset=["robust_forget_quality"])):
+        found["labels"] = labels_chart(frame)
     if len(curves):
         found["grid"] = grid_chart(curves, metric)
     if len(curves) and (curves["cell"] == WORST).any():

@@ -175,6 +175,7 @@ def _row(
         "origin": "imported" if origins == {"imported"} else "run",
         "on_front": None,
         "reasons": reasons + robust["reasons"],
+        "label_fraction": _label_fraction(configuration["stages"]),
         "badges": badges.of_recipe(configuration["stages"]),
         "models": models,
         "raw": robust["raw"],
@@ -183,6 +184,12 @@ def _row(
     }
     row["weak_evidence"] = _weaknesses(evidence, row)
     return row
+
+
+def _label_fraction(stages: Sequence[Mapping[str, Any]]) -> float:
+    """The share of the forget items that the recipe knows to be such."""
+    told = [stage["parameters"]["labels"] for stage in stages if "labels" in stage["parameters"]]
+    return float(told[-1]["fraction"]) if told else 1.0
 
 
 def _own(evidence: Evidence, model: int | None, column: str) -> float | None:

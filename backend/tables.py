@@ -28,6 +28,7 @@ PLAIN = (
     "tokens",
     "peak_memory",
     "inference_overhead",
+    "label_fraction",
     "origin",
 )
 LISTED = ("weak_evidence", "reasons", "badges")

@@ -8,6 +8,7 @@ import pandas as pd  # noqa: E402
 import streamlit as st  # noqa: E402
 
 from backend.charts.frontier import caption, frontier_chart  # noqa: E402
+from backend.charts.labels import labels_chart, series  # noqa: E402
 from backend.charts.theme import NAMES  # noqa: E402
 from backend.frontier import frame as frame_of  # noqa: E402
 from db import reads as database  # noqa: E402
@@ -162,8 +163,19 @@ def page() -> None:
         if row["configuration"] in chosen:
             with st.container(border=True):
                 why(row, document)
+    labels(frame, y, study)
     st.subheader("All configurations")
     table(frame)
+
+
+def labels(frame: pd.DataFrame, y: str, study: str) -> None:
+    """Where recipes are there with several label fractions: the chosen objective over them."""
+    if series(frame).empty:
+        return
+    st.subheader("How many labels does it need?")
+    chart = labels_chart(frame, y, reads.theme())
+    st.altair_chart(chart, alt=f"{NAMES[y].capitalize()} by the share of labelled forget items")
+    downloads(chart, series(frame), f"{study}-labels")
 
 
 def pick_by_name(frame: pd.DataFrame, chosen: list[str]) -> None:

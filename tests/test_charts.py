@@ -17,6 +17,7 @@ from backend.charts.frontier import (
     staircase,
     step_of,
 )
+from backend.charts.labels import labels_chart, series
 from backend.charts.robustness import (
     cells_chart,
     compute_chart,
@@ -173,3 +174,35 @@ def test_the_caption_counts_and_names_who_hides(rows: pd.DataFrame) -> None:
     assert "MaxEnt claims 0.99 and keeps 0.24 after the attack." in told
     assert told.endswith("1 is not compared: a number is missing.")
     assert caption(frame(small((0,)).build())).endswith("1 seed: no intervals.")
+
+
+def labelled() -> pd.DataFrame:
+    """Two recipes at two label fractions each, one at a single one, and the anchors."""
+    names = {
+        "Filtering (labels 0.1)": 0.1,
+        "Filtering": 1.0,
+        "MaxEnt (steps 3, labels 0.1) → UNDO (labels 0.1)": 0.1,
+        "MaxEnt (steps 3) → UNDO": 1.0,
+        "NPO": 1.0,
+    }
+    rows = [
+        {"configuration": name, "method": "x", "label_fraction": share, "robust_forget_quality": q}
+        for q, (name, share) in enumerate(names.items())
+    ]
+    anchors = [
+        {"configuration": n, "method": n, "label_fraction": 1.0, "robust_forget_quality": q}
+        for q, n in enumerate(("base", "oracle"))
+    ]
+    return pd.DataFrame([*rows, *anchors])
+
+
+def test_recipes_that_differ_in_their_labels_alone_are_one_line() -> None:
+    found = series(labelled())
+    assert list(found["series"]) == ["Filtering", "Filtering", "MaxEnt (steps 3) → UNDO", "MaxEnt (steps 3) → UNDO"]  # fmt: skip
+    assert list(found["label_fraction"]) == [0.1, 1.0, 0.1, 1.0]
+    assert series(labelled()[4:]).empty
+
+
+def test_the_labels_chart_compiles_and_draws_its_rows() -> None:
+    told = labels_chart(labelled()).to_dict()
+    assert vl_convert.vegalite_to_svg(told).count("Filtering") > 0
