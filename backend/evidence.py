@@ -1,8 +1,8 @@
 """A study's rows, indexed once: which run is which model, what it scored, what its attacks brought back."""
 
 from collections.abc import Collection, Mapping
-from functools import cache
-from typing import Any, NamedTuple
+from functools import cache, cached_property
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -167,13 +167,21 @@ class Evidence:
         return None if model is None else self.evaluated.get((model, metric, split))
 
     def along(self, model: int | None) -> list[float]:
-        """The retain metric on validation data while a suppression went on, in the order of its steps."""
-        if model is None or self.rows[model].stage != "suppress":
-            return []
+        """The retain metric on validation data while a model's suppressions went on, those before it included."""
+        found: list[float] = []
+        while model is not None:
+            if self.rows[model].stage == "suppress":
+                found = [*self.watched.get(model, []), *found]
+            model = self.rows[model].parent
+        return found
+
+    @cached_property
+    def watched(self) -> dict[int, list[float]]:
+        """The retain metric on validation data of every run, in the order of its steps."""
         table = self.measurements
-        mine = table[(table["run"] == model) & (table["metric"] == self.retain)]
-        mine = mine[(mine["split"] == "retain_validation") & mine["value"].notna()]
-        return [float(value) for value in mine.sort_values("step")["value"]]
+        mine = table[(table["metric"] == self.retain) & (table["split"] == "retain_validation")]
+        mine = mine[mine["value"].notna()].sort_values("step", kind="stable")
+        return {cast(int, run): list(group) for run, group in mine.groupby("run")["value"]}
 
     def overhead(self, model: int | None) -> float | None:
         """FLOPs of a pass through the model over its base's: 1 without a wrapper; None where nobody measured."""

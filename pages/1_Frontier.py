@@ -90,6 +90,7 @@ def table(frame: pd.DataFrame) -> None:
     front = ["●" if found is True else "" for found in frame["on_front"]]
     so_far = [] if frame["complete"].all() else ["robust_so_far"]
     told = [name for name in ("lowest_utility", "search_flops") if frame[name].fillna(0).any()]
+    told += ["inference_overhead"] if (frame["inference_overhead"].fillna(1) > 1).any() else []
     told += ["badges"] if frame["badges"].astype(bool).any() else []
     columns = ["configuration", "front", *OBJECTIVES, *so_far, "cells", "worst_attack", *told]
     shown = frame.assign(cells=cells, front=front)[[*columns, "weak_evidence"]]
@@ -109,6 +110,9 @@ def table(frame: pd.DataFrame) -> None:
         ),
         "search_flops": st.column_config.NumberColumn(
             "Search FLOPs", format="%.1e", help="all trials; not part of compute"
+        ),
+        "inference_overhead": st.column_config.NumberColumn(
+            "Inference", format="%.2f ×", help="FLOPs of a pass over those of the base's"
         ),
         "badges": "Badges",
         "worst_attack": "Worst attack",

@@ -284,6 +284,25 @@ def test_compute_charges_every_ancestor_once_but_not_the_base_and_not_the_search
     assert rows["Student"]["search_flops"] == pytest.approx(3e11)
 
 
+def test_the_lowest_utility_is_that_of_all_suppressions_on_the_way() -> None:
+    made = pair()
+    first = made.run("suppress", "npo", 0, 1, {"request": [1, 2]})
+    second = made.run("suppress", "npo", 0, first, {"request": [2, 2]})
+    student = made.run("robustify", "undo", 0, second)
+    base = made.build()  # the base's own evaluation is the scale
+    assert rows_of(base)["MaxEnt"]["lowest_utility"] is None
+    for run, seen in ((first, (0.9, 0.4)), (second, (0.8, 0.7)), (student, (0.0, 0.9))):
+        for step, value in enumerate(seen, 1):
+            made.measure(run, "accuracy", "retain_validation", value, step)
+    chain = [("suppress", "npo", {}), ("robustify", "undo", {})]
+    made.configuration("NPO", chain[:1], {0: second})
+    made.configuration("NPO → UNDO", chain, {0: student})
+    rows = rows_of(made.build())
+    assert rows["NPO"]["lowest_utility"] == rows["NPO → UNDO"]["lowest_utility"]
+    assert rows["NPO"]["lowest_utility"] == pytest.approx(0.4, abs=0.05)
+    assert rows["NPO"]["label_fraction"] == 1.0
+
+
 def test_weight_attacks_on_a_wrapper_are_its_parents_own() -> None:
     made = pair()
     over_base = made.run("wrap", "refuse", 0, 1)
