@@ -22,6 +22,8 @@ from backend.charts.theme import (
 
 ANCHORS = ("base", "oracle")
 COMPETITOR = "datum.method != 'base' && datum.method != 'oracle'"
+LEGEND_ROWS = 14  # methods that fit below each other beside the picture
+NAMED_IN_FULL = 8  # undominated configurations that are named with their parameters
 COMPLETE, HOLLOW = "complete", "attack cells missing"
 
 
@@ -141,6 +143,7 @@ def frontier_chart(
     rows["selected"] = rows["configuration"].isin(list(selected))
     named = np.where(rows[x] < sum(across) / 2, "left", "right")
     rows["label"] = np.where(rows["configuration"].isin(kept["configuration"]), named, "")
+    rows["named"] = rows["configuration" if len(kept) <= NAMED_IN_FULL else "family"]
     data = rows[[name for name in rows if name in _drawn_columns(x, y, size)]]
     return alt.layer(*layers, data=data).properties(height=460, usermeta=SVG)
 
@@ -148,7 +151,7 @@ def frontier_chart(
 def _drawn_columns(*axes: str) -> set[str]:
     """What the layers read: every other column would be written into the picture's data as well."""
     ends = {f"{name}{end}" for name in axes for end in ("", "_low", "_high")}
-    told = {"configuration", "method", "family", "kind", "sized", "selected", "label"}
+    told = {"configuration", "method", "family", "kind", "sized", "selected", "label", "named"}
     return ends | told | {str(tip.shorthand).partition(":")[0] for tip in _tooltip()}
 
 
@@ -159,8 +162,13 @@ def _axis(channel: Any, name: str, limits: tuple[float, float], anchor: str) -> 
 
 def method_colour(names: Sequence[str]) -> alt.Color:
     """The colour of a method; one definition, so that all layers share one legend in full colour."""
-    legend = alt.Legend(symbolOpacity=1)
-    return alt.Color("family:N", scale=colours(names), title="Method", legend=legend)
+    return alt.Color("family:N", scale=colours(names), title="Method", legend=_legend(names))
+
+
+def _legend(names: Sequence[str]) -> alt.Legend:
+    """All methods, in as many columns as the picture's height asks for."""
+    columns = -(-len(names) // LEGEND_ROWS) or 1
+    return alt.Legend(symbolOpacity=1, columns=columns, symbolLimit=0)
 
 
 def _crosses(
@@ -208,7 +216,7 @@ def _labels(axes: Mapping[str, Any], theme: str) -> list[Any]:
     found = []
     for side, shift in (("left", 12), ("right", -12)):
         here = alt.Chart().transform_filter(f"datum.label == '{side}'")
-        text = here.encode(**axes, text="configuration:N")
+        text = here.encode(**axes, text="named:N")
         place: dict[str, Any] = {"dx": shift, "dy": -11, "fontSize": 11, "align": side}
         ground = GROUND[theme]
         found.append(text.mark_text(**place, color=ground, stroke=ground, strokeWidth=3))
@@ -223,7 +231,6 @@ def _rings(axes: Mapping[str, Any], theme: str) -> Any:
 
 def _points(axes: Mapping[str, Any], size: str, names: Sequence[str]) -> Any:
     pick = alt.selection_point(name="pick", fields=["configuration"], toggle="event.shiftKey")
-    legend = alt.Legend(symbolOpacity=1)
     return (
         alt.Chart()
         .transform_filter(COMPETITOR)
@@ -231,7 +238,7 @@ def _points(axes: Mapping[str, Any], size: str, names: Sequence[str]) -> Any:
         .encode(
             **axes,
             color=method_colour(names),
-            shape=alt.Shape("family:N", scale=shapes(names), title="Method", legend=legend),
+            shape=alt.Shape("family:N", scale=shapes(names), title="Method", legend=_legend(names)),
             fill=alt.condition(
                 f"datum.kind == '{COMPLETE}'",
                 alt.Color("family:N").scale(colours(names)),
