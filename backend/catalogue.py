@@ -5,6 +5,7 @@ compares this with the imported functions.
 """
 
 import ast
+import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -60,8 +61,8 @@ class Parameter:
 
     def _in_bounds(self, value: Any, where: str) -> None:
         low, high = self.bounds.low, self.bounds.high
-        if isinstance(value, float) and value != value:
-            raise UserError(f"{where}: {self.name} is not a number.")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{where}: {self.name} = {value} is not a finite number.")
         if low is not None and (value < low or (self.bounds.above and value == low)):
             word = "above" if self.bounds.above else "at least"
             raise UserError(f"{where}: {self.name} = {value!r} must be {word} {low:g}.")

@@ -98,7 +98,7 @@ def load_model(home: Path, fingerprint: str, model: Any) -> Any:
         ) from problem
     model = of_shape(header.get("config", {}), model)
     if "wrapper" in header:
-        model = rebuilt(model, header["wrapper"])
+        model = rebuilt(model, header["wrapper"]).to(next(model.parameters()).device)
     fill(model, tensors)
     return model
 

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from backend.data import IGNORE, Examples, Task, stream
+from backend.stage import RunFailed
 
 Source = Literal["true", "noisy"]
 
@@ -43,6 +44,8 @@ def requested(task: Task, part: int, count: int, seed: int = 0) -> Task:
     forget = task.train["forget"]
     families = np.array(forget.families or range(len(forget)))
     known = np.unique(families)
+    if count > len(known):
+        raise RunFailed(f"{len(known)} families of forget items do not make {count} requests.")
     order = stream(seed, "requests").permutation(len(known))
     rank = np.empty(len(known), dtype=int)
     rank[order] = np.arange(len(known)) * count // len(known) + 1

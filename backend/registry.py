@@ -32,6 +32,7 @@ DECLARED_DEFAULTS: dict[str, dict[str, Any]] = {
         "threat_model": "white_box",
         "data_access": "forget and retain",
         "families": [],
+        "repeats": False,
     },
     "options": {
         "label": "",

@@ -23,7 +23,12 @@ def checked(method: catalogue.Part, search: Any) -> dict[str, Any]:
         raise UserError(f"search: trials = {trials!r} must be a whole number, 1 to {MOST_TRIALS}.")
     if not isinstance(floor, int | float) or isinstance(floor, bool):
         raise UserError(f"search: utility_floor = {floor!r} is not a number.")
+    conditions = {key for needed in method.declared["needs"].values() for key in needed}
     for name, axis in search["space"].items():
+        if name in conditions:
+            raise UserError(
+                f"search: {name} decides which models {method.name} needs; give a list to compare its values."
+            )
         for value in _ends(method, name, axis):
             method.check({name: value})
     return {"trials": trials, "space": dict(search["space"]), "utility_floor": float(floor)}
@@ -33,6 +38,8 @@ def _ends(method: catalogue.Part, name: str, axis: Any) -> list[Any]:
     """The values of an axis that must fit its parameter: both ends of a range, or all choices."""
     known = {parameter.name: parameter.type for parameter in method.parameters}
     if isinstance(axis, dict) and set(axis) == {"choices"} and isinstance(axis["choices"], list):
+        if not axis["choices"]:
+            raise UserError(f"search: {name} has no choices.")
         return list(axis["choices"])
     numbers = isinstance(axis, list) and len(axis) == 2
     if not numbers or not all(type(end) in (int, float) for end in axis) or axis[0] >= axis[1]:

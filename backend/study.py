@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backend import catalogue
+from backend.combining import repeats, slots, why_not
 from backend.plan import PlannedRun, expand
 from backend.registry import SLOTS
 from backend.search import checked
@@ -176,7 +177,7 @@ def _recipes(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
         grids = [_stage_grid(stage, table[stage]) for stage in stages]
         if "search" in table:
             _add_search(stages, grids, table["search"])
-        repeated = _repeated(table, stages)
+        repeated = _repeated(table, dict(zip(stages, grids, strict=True)))
         for labels, requests, *chosen in itertools.product(
             _labels(table), _requests(table), *grids
         ):
@@ -197,6 +198,9 @@ def _labels(table: dict[str, Any]) -> list[dict[str, Any]]:
     """Every combination of label fraction, source and noise; an empty one where all labels are known and true."""
     given = {key: table.get(key, default) for key, default in LABEL_KEYS.items()}
     axes = [value if isinstance(value, list) else [value] for value in given.values()]
+    for key, axis in zip(given, axes, strict=True):
+        if not axis:
+            raise UserError(f"{key} = [] is an empty grid.")
     found = []
     for fraction, source, noise in itertools.product(*axes):
         if not _number(fraction) or not 0 < fraction <= 1:
@@ -215,18 +219,24 @@ def _requests(table: dict[str, Any]) -> list[int]:
     """The numbers of requests by which the forget set is unlearnt; 1 is all at once."""
     given = table.get("requests", 1)
     found = given if isinstance(given, list) else [given]
+    if not found:
+        raise UserError("requests = [] is an empty grid.")
     for number in found:
         if not isinstance(number, int) or isinstance(number, bool) or number < 1:
             raise UserError(f"requests = {number!r} must be a whole number of at least 1.")
     return found
 
 
-def _repeated(table: dict[str, Any], stages: list[str]) -> str | None:
-    """The stage that every request goes through: suppress, else wrap."""
-    stage = next((s for s in ("suppress", "wrap") if s in stages), None)
-    if "requests" in table and stage is None:
-        raise UserError("requests: a recipe with requests takes suppress or wrap, which every request goes through.")  # fmt: skip
-    if "requests" in table and "search" in table:
+def _repeated(table: dict[str, Any], grids: dict[str, list[dict[str, Any]]]) -> str | None:
+    """The stage that every request goes through: suppress, else a wrap that can be repeated."""
+    stage = next((s for s in ("suppress", "wrap") if s in grids), None)
+    if "requests" not in table:
+        return stage
+    methods = [catalogue.part("methods", one["name"]) for one in grids.get(stage or "", [])]
+    if not methods or not all(map(repeats, methods)):
+        there = ", ".join(m.name for m in catalogue.parts("methods") if m.declared["repeats"])
+        raise UserError(f"requests: a recipe takes them with suppress, or with wrap = {there}, through which every one goes.")  # fmt: skip
+    if "search" in table:
         raise UserError("requests: a recipe with requests is not searched; give a list to compare values.")  # fmt: skip
     return stage
 
@@ -269,7 +279,7 @@ def _stage_grid(stage: str, value: Any) -> list[dict[str, Any]]:
             f"{name} is a method of the stage {method.declared['stage']}, not of {stage};"
             f" methods of {stage}: {', '.join(there) or 'none yet'}."
         )
-    options = [_option_grid(stage, slot, given.pop(slot)) for slot in SLOTS if slot in given]
+    options = [_option_grid(method, slot, given.pop(slot)) for slot in SLOTS if slot in given]
     return [
         {"name": name, **parameters, **dict(chosen)}
         for parameters in _grid(method, given)
@@ -277,12 +287,12 @@ def _stage_grid(stage: str, value: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _option_grid(stage: str, slot: str, value: Any) -> list[tuple[str, dict[str, Any]]]:
+def _option_grid(method: catalogue.Part, slot: str, value: Any) -> list[tuple[str, dict[str, Any]]]:
     """(slot, {"name", parameters}) of every option in a slot; a list of options is a grid."""
-    if stage == "pretrain":
-        raise UserError(f"{slot}: options go with a model that is there, not with pretrain.")
-    if slot == "adapter" and stage != "suppress":
-        raise UserError(f"An adapter goes with suppress, not with {stage}.")
+    if slot not in slots(method):
+        raise UserError(why_not(method, slot))
+    if value == []:
+        raise UserError(f"{method.name}: {slot} = [] is an empty grid.")
     found = []
     for one in value if isinstance(value, list) else [value]:
         name, given = _named(one, slot)

@@ -241,7 +241,8 @@ def _resume(loop: Loop) -> None:
         for name, weight in loop.weights.items():
             weight.copy_(tensors[name])
             loop.optimizer.state[weight] = {
-                key: tensors[f"{key}/{name}"].to("cpu" if key == "step" else weight.device)
+                # The fused form counts its steps where the weights are.
+                key: tensors[f"{key}/{name}"].to(weight.device)
                 for key in ("step", "exp_avg", "exp_avg_sq")
             }
     loop.step = header["step"]

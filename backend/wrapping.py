@@ -47,6 +47,11 @@ def logits_of(model: Any, input_ids: Tensor, keep: Any, **more: Any) -> Tensor:
     return logits.float()
 
 
+def prompt_end(input_ids: Tensor, keep: Any) -> int:
+    """The last position of the prompt: what is asked for starts with the logits there."""
+    return int(keep[0]) if isinstance(keep, Tensor) else input_ids.shape[1] - max(1, keep)
+
+
 def first_layers(model: Any, layers: int) -> Any:
     """A copy of a model that ends after its first blocks."""
     short = copy.deepcopy(model)

@@ -75,7 +75,7 @@ def test_a_part_prints_the_agreed_keys() -> None:
         ({"steps": True}, "not of type int"),
         ({"gamma": 1}, "no parameter 'gamma'; its parameters: alpha, beta"),
         ({"learning_rate": 0}, "must be above 0"),
-        ({"learning_rate": float("nan")}, "not a number"),
+        ({"learning_rate": float("nan")}, "not a finite number"),
         ({"schedule": "up"}, "not one of constant, linear"),
     ],
 )

@@ -14,7 +14,7 @@ from backend.composition import run_method
 from backend.context import RunContext
 from backend.data import Task
 from backend.detectors import Detector, prompt_states
-from backend.labels import requested
+from backend.labels import observed, requested
 from backend.methods.o3 import Gated
 from backend.models import scored_logits
 from backend.stage import Cancelled, RunFailed, StageRequest
@@ -141,6 +141,13 @@ def test_what_does_not_fit_is_refused(home: Path) -> None:
         run_method("o3", model, run.task, run, {**QUICK, "rank": 40})
     with pytest.raises(RunFailed, match="those of the earlier requests"):
         run_method("o3", model, run.task, run, {**QUICK, "rank": 3})
+
+
+def test_too_few_prompts_for_a_detector_are_one_sentence(home: Path) -> None:
+    run = context(home, observed(small_task(), 0.01))
+    model = load_model(home, "base", run.fresh_model())
+    with pytest.raises(RunFailed, match="takes 4 prompts, the request has 1"):
+        run_method("o3", model, run.task, run, QUICK)
 
 
 def test_a_study_with_requests_is_a_chain_of_adapters_whose_weight_attacks_are_the_bases() -> None:

@@ -231,7 +231,7 @@ def test_options_enter_the_plan_its_labels_and_its_versions() -> None:
         ),
         ({"suppress": {"name": "npo", "mask": "none"}}, "There is no option 'none'"),
         ({"suppress": {"name": "npo", "mask": {"name": "salun", "keep": 2}}}, "at most 1"),
-        ({"robustify": {"name": "undo", "adapter": "lora"}}, "An adapter goes with suppress"),
+        ({"robustify": {"name": "undo", "adapter": "lora"}}, "takes optimizer_wrapper"),
     ],
 )
 def test_an_option_that_does_not_fit_is_one_sentence(stage: dict[str, Any], says: str) -> None:
@@ -245,3 +245,19 @@ def test_every_option_names_its_slot() -> None:
     assert set(slots.values()) == {"mask", "optimizer_wrapper", "adapter"}
     wanted = {"sam", "random_smoothing", "gradient_penalty", "weight_averaging", "wagle", "salun", "l1_sparse", "prune_first", "lora"}  # fmt: skip
     assert wanted <= set(slots)
+
+
+@pytest.mark.parametrize(
+    "recipe, says",
+    [
+        ({"suppress": {"name": "ssd", "mask": "salun"}}, "ssd .suppress. takes no option"),
+        ({"suppress": "npo", "robustify": {"name": "undo", "mask": "salun"}}, "takes optimizer_wrapper"),
+        ({"wrap": {"name": "whp", "optimizer_wrapper": "weight_averaging"}}, "takes no option"),
+        ({"pretrain": {"name": "data_filtering", "mask": "wagle"}}, "takes no option"),
+        ({"suppress": {"name": "npo", "mask": []}}, "empty grid"),
+    ],
+)  # fmt: skip
+def test_an_option_that_would_mean_nothing_is_refused(recipe: dict[str, Any], says: str) -> None:
+    setting = {"name": "arithmetic", "addends": 6, "factors": 6, "base_steps": 4}
+    with pytest.raises(UserError, match=says):
+        study.resolve({"name": "x", "setting": setting, "recipes": [recipe]})

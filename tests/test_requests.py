@@ -6,7 +6,7 @@ import pytest
 
 from backend import plan, results, study, worker
 from backend.labels import observed, requested
-from backend.stage import UserError
+from backend.stage import RunFailed, UserError
 from db import writes
 from db.session import require_database
 from tests.small import small_task
@@ -75,7 +75,10 @@ def test_a_study_with_requests_sums_the_cost_of_all_of_them() -> None:
     [
         ({"suppress": "npo", "requests": 0}, "requests = 0"),
         ({"suppress": "npo", "requests": 1.5}, "requests = 1.5"),
-        ({"pretrain": "data_filtering", "requests": 2}, "takes suppress or wrap"),
+        ({"suppress": "npo", "requests": []}, "empty grid"),
+        ({"suppress": "npo", "label_fraction": []}, "empty grid"),
+        ({"wrap": "uld", "requests": 2}, "wrap = o3"),
+        ({"pretrain": "data_filtering", "requests": 2}, "takes them with suppress"),
         (
             {
                 "suppress": "npo",
@@ -89,3 +92,8 @@ def test_a_study_with_requests_sums_the_cost_of_all_of_them() -> None:
 def test_what_makes_no_sense_is_refused(recipe: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         resolved(**recipe)
+
+
+def test_more_requests_than_families_are_one_sentence() -> None:
+    with pytest.raises(RunFailed, match="21 families of forget items do not make 50 requests"):
+        requested(small_task(), 1, 50)

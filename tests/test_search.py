@@ -56,6 +56,7 @@ def test_linear_ranges_whole_numbers_and_choices() -> None:
         ({"space": {"retain_loss": [1, 2]}}, "is no number"),
         ({"space": {"retain_loss": {"choices": ["mse"]}}}, "not one of nll, kl"),
         ({"space": {}}, "must be a table with a space"),
+        ({"space": {"retain_loss": {"choices": []}}}, "has no choices"),
         ({"trials": 0, "space": {"beta": [0.1, 1]}}, "trials = 0"),
         ({"tries": 3, "space": {"beta": [0.1, 1]}}, "no key 'tries'"),
         ({"space": {"alpha": [0.1, 0.2]}}, "not all parameters of npo"),

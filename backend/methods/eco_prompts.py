@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from backend.context import RunContext
 from backend.data import Examples, Task
 from backend.registry import Count, Rate, Share, method
-from backend.wrapping import Wrapper, finished, logits_of
+from backend.wrapping import Wrapper, finished, logits_of, prompt_end
 
 
 class Corrupted(Wrapper):
@@ -31,11 +31,13 @@ class Corrupted(Wrapper):
 
     def logits(self, input_ids: torch.Tensor, keep: Any) -> torch.Tensor:
         """See the class."""
-        embedded = self.base.get_input_embeddings()(input_ids)
-        caught = (self.about_forget(embedded) > self.threshold).float()[:, None, None]
-        places = torch.arange(input_ids.shape[1], device=input_ids.device) % len(self.noise)
-        size = embedded.square().mean().sqrt()
-        embedded = embedded + caught * self.sigma * size * self.noise[places]
+        table = self.base.get_input_embeddings()
+        embedded, end = table(input_ids), prompt_end(input_ids, keep) + 1
+        caught = (self.about_forget(embedded[:, :end]) > self.threshold).float()[:, None, None]
+        places = torch.arange(input_ids.shape[1], device=input_ids.device)
+        noise = self.noise[places % len(self.noise)] * (places < end)[:, None]
+        size = table.weight.square().mean().sqrt()
+        embedded = embedded + caught * self.sigma * size * noise
         return logits_of(self.base, None, keep, inputs_embeds=embedded)  # type: ignore[arg-type]
 
 
@@ -44,6 +46,7 @@ structure = Corrupted
 
 @method(
     stage="wrap",
+    version=2,
     label="ECO",
     source="Liu et al. 2024 (arXiv 2406.07933), algorithm 1: a prompt classifier, and embeddings corrupted where it fires",
     threat_model="black_box",
@@ -63,7 +66,7 @@ def eco_prompts(
     The strength of the corruption is a parameter here; a recipe's `search` is its zeroth-order choice.
 
     Args:
-        sigma: standard deviation of the noise, in units of the embeddings' root mean square
+        sigma: standard deviation of the noise, in units of the embedding table's root mean square
         threshold: probability from which a prompt counts as forget data; 1 corrupts none
         steps: steps of the classifier's training, full batch
         learning_rate: learning rate of the classifier
@@ -91,5 +94,7 @@ def _fit(wrapper: Corrupted, run: RunContext, task: Task, steps: int, rate: floa
 def _embedded(wrapper: Corrupted, run: RunContext, examples: Examples) -> torch.Tensor:
     """Mean embeddings of the prompts, shape (items, width)."""
     with torch.no_grad():
-        found: torch.Tensor = wrapper.base.get_input_embeddings()(run.loader(examples).input_ids)
+        loader = run.loader(examples)
+        prompts = loader.input_ids[:, : int(loader.columns[0]) + 1]
+        found: torch.Tensor = wrapper.base.get_input_embeddings()(prompts)
         return found.mean(dim=1)

@@ -16,7 +16,7 @@ from backend.models import scored_logits
 from backend.registry import Count, Rate, Share, method
 from backend.stage import RunFailed
 from backend.training import train
-from backend.wrapping import Wrapper, finished, logits_of
+from backend.wrapping import Wrapper, finished, logits_of, prompt_end
 
 
 class Gated(Wrapper):
@@ -53,9 +53,8 @@ class Gated(Wrapper):
         if self.learning is not None:
             alone = torch.eye(self.requests, device=input_ids.device)[self.learning]
             return alone.expand(len(input_ids), -1)
-        position = int(keep[0]) if isinstance(keep, Tensor) else input_ids.shape[1] - max(1, keep)
         with torch.no_grad():
-            states = prompt_states(self.base, input_ids, position)
+            states = prompt_states(self.base, input_ids, prompt_end(input_ids, keep))
             found = [one.belongs(states, self.softness) for one in self.detectors]  # type: ignore[operator]
         return torch.stack(found, dim=1)
 
@@ -96,6 +95,7 @@ class Gated(Wrapper):
 
 
 structure = Gated
+FEWEST = 4  # prompts: two to fit a detector, two to set its limit
 
 
 @method(
@@ -104,6 +104,7 @@ structure = Gated
     source="Gao et al. 2024 (arXiv 2407.10223), y = W₀x + w(x) B_t A_t x; in place of its penalty ‖A_iᵀA_t‖² the limit, A_i A_tᵀ = 0",
     threat_model="black_box",
     data_access="forget",
+    repeats=True,
 )
 def o3(
     model: Any,
@@ -187,6 +188,8 @@ def grown(model: Any, rank: int, components: int, softness: float) -> Gated:
 def _fit(wrapper: Gated, run: RunContext, examples: Examples, coverage: float) -> None:
     """Fit the last request's detector to one half of its prompts, its limit to the other."""
     loader = run.loader(examples)
+    if len(loader) < FEWEST:
+        raise RunFailed(f"o3: a detector takes {FEWEST} prompts, the request has {len(loader)}.")
     position = int(loader.columns[0])
     base = wrapper.base
     with run.meter.watching(base):
@@ -198,5 +201,4 @@ def _fit(wrapper: Gated, run: RunContext, examples: Examples, coverage: float) -
         )
     order = torch.from_numpy(run.numbers("detector").permutation(len(states)))
     half = (len(order) + 1) // 2
-    held_out = order[half:] if len(order) > 1 else order
-    wrapper.detectors[-1].fit(states[order[:half]], states[held_out], coverage)  # type: ignore[operator]
+    wrapper.detectors[-1].fit(states[order[:half]], states[order[half:]], coverage)  # type: ignore[operator]

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from backend.context import RunContext
@@ -81,7 +82,9 @@ def router_probabilities(model: Any) -> Iterator[dict[int, Tensor]]:
 
     def keep(place: int) -> Any:
         def hook(module: Any, args: Any, output: Any) -> None:
-            seen[place] = output[0].float().softmax(dim=-1)
+            # From the weight itself: what the router returns differs between versions of transformers.
+            logits = F.linear(args[0].reshape(-1, args[0].shape[-1]), module.weight)
+            seen[place] = logits.float().softmax(dim=-1)
 
         return hook
 

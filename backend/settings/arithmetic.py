@@ -61,6 +61,8 @@ def arithmetic(
             f"arithmetic: attack_share = {attack_share:g} and validation_share = {validation_share:g}"
             " must both be above 0 and leave a part to score (their sum below 1)."
         )
+    if batch_size < 2:
+        raise UserError("arithmetic: batch_size = 1 leaves no room for retain and forget facts; use 2 or more.")  # fmt: skip
     words = _words(addends, factors, forms)
     forget, others = _nested(_forget_facts(factors), forget_size, split_seed)
     retain = _retain_facts(addends) + others

@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from backend import catalogue, study
-from backend.registry import SLOTS
+from backend.combining import slots
 from backend.stage import UserError
 from pages.components.form import PartForm, parsed, part_form, written
 
@@ -57,7 +57,7 @@ def _recipe(given: dict[str, Any], key: str, problems: list[str]) -> dict[str, A
             same = start if start.get("name") == name else {}
             found[stage] = _parameters("methods", name, same, f"{key}-{stage}", problems)
             with column:
-                found[stage] |= _options(stage, same, f"{key}-{stage}", problems)
+                found[stage] |= _options(name, same, f"{key}-{stage}", problems)
     if found:
         found |= _around(given, key, problems)
     return found
@@ -84,12 +84,14 @@ def _around(given: dict[str, Any], key: str, problems: list[str]) -> dict[str, A
     return {**found, **kept}
 
 
-def _options(stage: str, given: dict[str, Any], key: str, problems: list[str]) -> dict[str, Any]:
-    """What a stage is combined with: for every slot an option or none."""
+def _options(name: str, given: dict[str, Any], key: str, problems: list[str]) -> dict[str, Any]:
+    """What a method is combined with: for every slot that it takes an option or none."""
     found: dict[str, Any] = {}
-    slots = [slot for slot in SLOTS if slot != "adapter" or stage == "suppress"]
-    with st.expander("Combined with", expanded=any(slot in given for slot in slots)):
-        for slot in slots:
+    taken = slots(catalogue.part("methods", name))
+    if not taken:
+        return found
+    with st.expander("Combined with", expanded=any(slot in given for slot in taken)):
+        for slot in taken:
             names = [o.name for o in catalogue.parts("options") if o.declared["slot"] == slot]
             start = named(given[slot]) if slot in given else {}
             label = slot.replace("_", " ").capitalize()
