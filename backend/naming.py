@@ -24,10 +24,15 @@ def readable(configurations: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
             search = told.pop("search", None)
             told |= {"best of": search["trials"]} if search else {}
             options = [_option_label(told.pop(slot)) for slot in SLOTS if slot in told]
-            text = ", ".join(f"{SYMBOLS.get(key, key)} {value}" for key, value in told.items())
+            text = ", ".join(f"{SYMBOLS.get(k, k)} {_written(v)}" for k, v in told.items())
             label = " + ".join([part.label, *options])
             parts.append(f"{label} ({text})" if text else label)
         yield configuration["key"], " → ".join(parts)
+
+
+def _written(value: Any) -> str:
+    """A value as it reads in a name."""
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
 
 
 def _option_label(option: dict[str, Any]) -> str:
