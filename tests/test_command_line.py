@@ -103,6 +103,16 @@ def test_a_database_of_a_newer_version_is_one_sentence(
     assert "newer version" in done.stderr
 
 
+def test_submitting_says_what_was_cancelled_and_how_it_goes_on(tiny: str, capsys: Any) -> None:
+    assert main(["submit", tiny]) == 0 and "cancelled" not in capsys.readouterr().out
+    name = Path(tiny).stem
+    assert main(["cancel", name]) == 0
+    capsys.readouterr()
+    assert main(["submit", tiny]) == 0
+    told = capsys.readouterr().out
+    assert f"`retry {name}` queues them again" in told and "were cancelled" in told
+
+
 def test_a_port_in_use_is_one_sentence_before_anything_starts(own_home: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -66,10 +66,17 @@ def _submit(arguments: argparse.Namespace) -> None:
         name = resolved.document["name"]
         done = writes.submit(engine, name=name, document=resolved.document, runs=rows)
         told |= {"revision": done.revision, "new": done.new, "existing": done.existing}
+        ended = reads.study_runs(engine, done.study_id)["state"].isin(["failed", "cancelled"])
+        told["stopped"] = int(ended.sum())
     if arguments.json:
         return show(told)
     what = "would be" if arguments.dry_run else "are"
     print(f"{told['study']}: {told['new']} new runs {what} queued, {told['existing']} exist.")
+    if told.get("stopped"):
+        print(
+            f"{told['stopped']} of its runs failed or were cancelled, and what needs them waits;"
+            f" `retry {told['study']}` queues them again."
+        )
     print(
         f"Forecast: {told['flops']:.2g} FLOPs, about {told['seconds'] / 60:.1f} minutes,"
         f" {told['memory_bytes'] / 1e9:.1f} GB of memory, {told['disk_bytes'] / 1e6:.1f} MB of disk"
