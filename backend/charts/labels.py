@@ -37,7 +37,7 @@ def labels_chart(
         axis=alt.Axis(values=known, format="~g", labelOverlap=True),
     )
     up = alt.Y(f"{y}:Q", title=title_of(y), scale=alt.Scale(zero=False), axis=axis())
-    colour = alt.Color("series:N", scale=colours(names), title="Recipe", legend=alt.Legend(labelLimit=260))  # fmt: skip
+    colour = alt.Color("series:N", scale=colours(names), title="Recipe", legend=alt.Legend(labelLimit=260, symbolOpacity=1))  # fmt: skip
     base = alt.Chart(rows).encode(x=x, color=colour)
     layers = [base.mark_line(strokeWidth=1.5).encode(y=up)]
     if f"{y}_low" in rows and rows[f"{y}_low"].notna().any():
@@ -53,4 +53,4 @@ def labels_chart(
     rule = alt.Chart(anchors).encode(y=f"{y}:Q", tooltip=["configuration:N"])
     layers.append(rule.mark_rule(strokeDash=[4, 4], color=ANCHOR[theme]))
     layers.append(points)
-    return alt.layer(*layers).properties(height=360, usermeta=SVG)
+    return alt.layer(*layers).properties(height=440, usermeta=SVG)
