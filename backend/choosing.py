@@ -14,8 +14,8 @@ from backend.stage import RunFailed
 def choose(run: RunContext, model: Any, name: str, search: dict[str, Any]) -> dict[str, Any]:
     """The parameters of the trial that forgets most on validation data among those that stay useful enough.
 
-    Of trials that forget alike the most useful one wins. Utility is that on retain validation data, relative to the incoming model; where no trial reaches the floor the most
-    useful one is taken. Neither attacks nor score data choose. What every trial scored is kept in `run.chosen`. The
+    Of trials that forget alike the most useful one wins. Utility is that on retain validation data, relative to the
+    incoming model; where no trial reaches the floor the most useful one is taken. Neither attacks nor score data choose. What every trial scored is kept in `run.chosen`. The
     passes are part of the search and not of the model's own cost.
     """
     tried = trials(catalogue.part("methods", name), search)

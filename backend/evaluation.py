@@ -37,8 +37,7 @@ def score(model: Any, loader: Loader) -> Scores:
     was_training = model.training
     model.eval()
     losses, right, likeliest = [], [], []
-    for start in range(0, len(loader), ROWS):
-        batch = loader.batch(slice(start, start + ROWS))
+    for batch in loader.parts(ROWS):
         logits = scored_logits(model, batch).float()
         losses.append(F.cross_entropy(logits, batch.targets, reduction="none").cpu())
         guess = logits.argmax(dim=-1)

@@ -32,7 +32,8 @@ def forward_flops(config: Mapping[str, Any], rows: int, length: int, scored: int
     """FLOPs of a forward pass over `rows` × `length` tokens with logits at `scored` positions a row.
 
     2 for each weight and token, 2 for each weight of the head and scored token, and 4 · heads · head size · length for
-    each token's attention scores and their sum; experts that a token is not sent to cost nothing. Look-ups, norms and softmax are left out: under 2 % here.
+    each token's attention scores and their sum; experts that a token is not sent to cost nothing. Look-ups, norms and
+    softmax are left out: under 2 % here.
     """
     tokens = rows * length
     heads = config["num_attention_heads"]

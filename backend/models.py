@@ -111,6 +111,11 @@ class Loader:
     def __len__(self) -> int:
         return len(self.input_ids)
 
+    def parts(self, rows: int) -> Iterator[Batch]:
+        """All rows in their order, so many at a time."""
+        for start in range(0, len(self), rows):
+            yield self.batch(slice(start, start + rows))
+
     def batch(self, indices: Any) -> Batch:
         """The rows at `indices` (an index array or a slice)."""
         rows = indices if isinstance(indices, slice) else torch.as_tensor(indices)

@@ -21,7 +21,8 @@ def add_noise(
 
     For matrices μ = 0 and N is Xavier-uniform, of standard deviation √(2 / (fan_in + fan_out)). For vectors N = 0 and
     μ is the value that `initial`, a model before any training, has: 1 for the gains of Llama's norms, 0 for Gemma's
-    (which multiply by 1 + w), 0 for biases. The experts of a mixture, stored in one tensor, are a matrix each. A tied head is the embedding, so it is noised once. At α = 0 nothing
+    (which multiply by 1 + w), 0 for biases. The experts of a mixture, stored in one tensor, are a matrix each. A tied
+    head is the embedding, so it is noised once. At α = 0 nothing
     changes; at α = 1 and β = 0 matrices are 0 and vectors are as before training.
 
     With `masks` (boolean, of the weights' shapes, by name) only what they choose is damaged, with the same noise that

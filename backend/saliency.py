@@ -29,8 +29,7 @@ def loss_gradients(model: Any, run: RunContext, examples: Examples) -> dict[str,
     scored = int((examples.targets != -100).sum())
     weights = {name: p for name, p in model.named_parameters() if p.dim() >= 2 and p.requires_grad}
     total = {name: torch.zeros_like(p) for name, p in weights.items()}
-    for start in range(0, len(loader), ROWS):
-        batch = loader.batch(slice(start, start + ROWS))
+    for batch in loader.parts(ROWS):
         loss = token_losses(scored_logits(model, batch), batch.targets).sum() / scored
         found = torch.autograd.grad(loss, list(weights.values()))
         for name, gradient in zip(weights, found, strict=True):
@@ -110,9 +109,8 @@ def neuron_attributions(model: Any, run: RunContext, examples: Examples) -> list
     total = [torch.zeros(b.mlp.down_proj.in_features, device=run.device) for b in blocks]
     try:
         with run.meter.watching(model):
-            for start in range(0, len(loader), ROWS):
+            for batch in loader.parts(ROWS):
                 seen.clear()
-                batch = loader.batch(slice(start, start + ROWS))
                 loss = token_losses(scored_logits(model, batch), batch.targets).sum()
                 for place, gradient in enumerate(torch.autograd.grad(loss, seen)):
                     total[place] += (seen[place] * gradient).detach().abs().sum(dim=(0, 1))

@@ -162,8 +162,5 @@ def losses_before(model: Any, run: RunContext, examples: Examples, rows: int = 1
     """−log p of every example's answer under the incoming model: one pass instead of a reference in memory."""
     loader = run.loader(examples)
     with run.meter.watching(model):
-        found = [
-            summed_losses(model, loader.batch(slice(start, start + rows)))
-            for start in range(0, len(loader), rows)
-        ]
+        found = [summed_losses(model, batch) for batch in loader.parts(rows)]
     return torch.cat(found)

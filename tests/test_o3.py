@@ -58,7 +58,7 @@ def logits(home: Path, model: Any, part: str) -> torch.Tensor:
 def test_adapters_of_all_requests_are_orthogonal_and_trained(home: Path) -> None:
     model = after_requests(home, 3)
     for place in range(len(model.layers)):
-        rows = torch.cat([model.down[model._at(i, place)] for i in range(3)])
+        rows = torch.cat([model.down[model.at(i, place)] for i in range(3)])
         overlap = rows @ rows.T
         size = overlap.diagonal().sqrt()
         for i in range(3):

@@ -75,7 +75,7 @@ class Gated(Wrapper):
         def add(module: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor:
             for request in range(self.requests):
                 if self.learning in (None, request):
-                    change = args[0] @ self.down_of(request, place).T @ self.up[self._at(request, place)].T  # fmt: skip
+                    change = args[0] @ self.down_of(request, place).T @ self.up[self.at(request, place)].T  # fmt: skip
                     output = output + weights[:, request, None, None] * change
             return output
 
@@ -83,18 +83,20 @@ class Gated(Wrapper):
 
     def down_of(self, request: int, place: int) -> Tensor:
         """A of a request and a layer; while it is trained, what of it is orthogonal to the earlier requests'."""
-        own = self.down[self._at(request, place)]
+        own = self.down[self.at(request, place)]
         if self.learning != request or request == 0:
             return own
-        earlier = torch.cat([self.down[self._at(i, place)] for i in range(request)]).detach()
+        earlier = torch.cat([self.down[self.at(i, place)] for i in range(request)]).detach()
         basis = torch.linalg.qr(earlier.T).Q
         return own - own @ basis @ basis.T
 
-    def _at(self, request: int, place: int) -> int:
+    def at(self, request: int, place: int) -> int:
+        """Where a request's matrices on a layer stand among `down` and `up`."""
         return request * len(self.layers) + place
 
 
 structure = Gated
+ROWS = 1024  # prompts of a pass
 FEWEST = 4  # prompts: two to fit a detector, two to set its limit
 
 
@@ -150,7 +152,7 @@ def o3(
     wrapper.requires_grad_(False)
     generator = run.generator("adapter")
     for place in range(len(wrapper.layers)):
-        at = wrapper._at(request, place)
+        at = wrapper.at(request, place)
         into = wrapper.down[at].shape[1]
         with torch.no_grad():
             drawn = torch.randn(rank, into, generator=generator) / into**0.5
@@ -161,7 +163,7 @@ def o3(
     train(wrapper, loss, run, steps=steps, learning_rate=learning_rate, **training)
     with torch.no_grad():
         for place in range(len(wrapper.layers)):
-            wrapper.down[wrapper._at(request, place)].copy_(wrapper.down_of(request, place))
+            wrapper.down[wrapper.at(request, place)].copy_(wrapper.down_of(request, place))
     wrapper.learning, wrapper.overhead = None, 2.0 + wrapper.adapters
     return finished(wrapper, run)
 
@@ -193,12 +195,8 @@ def _fit(wrapper: Gated, run: RunContext, examples: Examples, coverage: float) -
     position = int(loader.columns[0])
     base = wrapper.base
     with run.meter.watching(base):
-        states = torch.cat(
-            [
-                prompt_states(base, loader.input_ids[start : start + 1024], position)
-                for start in range(0, len(loader), 1024)
-            ]
-        )
+        found = [prompt_states(base, part.input_ids, position) for part in loader.parts(ROWS)]
+    states = torch.cat(found)
     order = torch.from_numpy(run.numbers("detector").permutation(len(states)))
     half = (len(order) + 1) // 2
     wrapper.detectors[-1].fit(states[order[:half]], states[order[half:]], coverage)  # type: ignore[operator]

@@ -119,8 +119,7 @@ def affinities(model: Any, run: RunContext, examples: Examples) -> Tensor:
     blocks, experts = len(model.model.layers), model.config.num_local_experts
     total = torch.zeros(blocks, experts, device=run.device)
     with router_probabilities(model) as seen, run.meter.watching(model):
-        for start in range(0, len(loader), ROWS):
-            batch = loader.batch(slice(start, start + ROWS))
+        for batch in loader.parts(ROWS):
             scored_logits(model, batch)
             weights = reading_weights(batch) * len(batch.input_ids) / len(loader)
             total += torch.stack([weights @ seen[place] for place in range(blocks)])
