@@ -4,6 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from backend.context import RunContext
 from backend.data import Task
 from backend.recipe import execute
 from backend.settings import build_task
@@ -81,6 +84,20 @@ def do(
         inputs=inputs or {},
     )
     return execute(request, kept), kept
+
+
+def context(
+    home: Path,
+    task: Task | None = None,
+    sink: Kept | None = None,
+    stage: str = "suppress",
+    **request: Any,
+) -> RunContext:
+    """A run of the small task, or of another, before anything was done in it."""
+    asked = StageRequest(
+        stage, "x", {}, {"name": "arithmetic"}, 0, "fp32", "abc", home, **{"fresh": True, **request}
+    )
+    return RunContext(asked, task or small_task(), sink or Kept(), torch.device("cpu"))
 
 
 Do = Callable[..., tuple[StageOutcome, Kept]]

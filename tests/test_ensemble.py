@@ -1,6 +1,7 @@
 """Distillation from an ensemble: the mean of probabilities, siblings as runs of their own, charged once."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from backend.context import RunContext
 from backend.ensemble import Ensemble
 from backend.models import build, scored_logits
 from backend.sampling import sampled_answers
-from backend.stage import StageRequest, UserError
+from backend.stage import UserError
 from db import reads, writes
 from db.session import require_database
-from tests.small import Kept, do, small_task
+from tests import small
+from tests.small import do
 from tests.small_study import SETTING
 
 torch.set_num_threads(1)
@@ -49,11 +51,7 @@ def planned(given: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     return [r for r in runs if r.stage == "robustify"], {r.fingerprint: r for r in runs}
 
 
-def context(home: Path) -> RunContext:
-    made = small_task()
-    setting = {"name": "arithmetic", "parameters": {}, "content_hash": made.content_hash}
-    request = StageRequest("robustify", "x", {}, setting, 0, "fp32", "abc", home, fresh=True)
-    return RunContext(request, made, Kept(), torch.device("cpu"))
+context = partial(small.context, stage="robustify")
 
 
 def three(home: Path) -> tuple[RunContext, list[Any]]:

@@ -15,9 +15,9 @@ from backend.methods.ce_u import later_tokens
 from backend.methods.mismatched_answers import mismatched
 from backend.methods.pdu import flatness
 from backend.models import build
-from backend.stage import RunFailed, StageRequest
+from backend.stage import RunFailed
 from backend.suppression import Step, gradient_cosine
-from tests.small import Kept, do, small_task
+from tests.small import Kept, context, do, small_task
 
 torch.set_num_threads(1)
 WORDS, ITEMS, LENGTH = 30, 12, 8
@@ -53,11 +53,6 @@ def model_of(seed: int) -> Any:
         for parameter in model.parameters():
             parameter.mul_(3.0) if parameter.dim() > 1 else None
     return model
-
-
-def context(home: Path, given: Task) -> RunContext:
-    request = StageRequest("suppress", "x", {}, {"name": "several"}, 0, "fp32", "abc", home)
-    return RunContext(request, given, Kept(), torch.device("cpu"))
 
 
 class Caught(Exception):

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 
 from backend.checkpoints import load_model, read, save_model
-from backend.context import RunContext
 from backend.data import IGNORE, Examples, with_answers
 from backend.distillation import agree, repeat
 from backend.flops import forward_flops
@@ -20,8 +19,8 @@ from backend.noise import add_noise, prune_smallest
 from backend.saliency import fisher, places
 from backend.sampling import sampled_answers
 from backend.shapes import of_shape, scaled
-from backend.stage import Cancelled, RunFailed, StageRequest
-from tests.small import Kept, do, small_task
+from backend.stage import Cancelled, RunFailed
+from tests.small import Kept, context, do, small_task
 
 torch.set_num_threads(1)
 GEMMA = {
@@ -41,14 +40,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     do(folder, "base", "base")
     do(folder, "sup", "suppress", "max_ent", parent="base", steps=10)
     return folder
-
-
-def context(home: Path) -> RunContext:
-    task = small_task()
-    request = StageRequest(
-        "suppress", "x", {}, {"name": "arithmetic"}, 0, "fp32", "abc", home, fresh=True
-    )
-    return RunContext(request, task, Kept(), torch.device("cpu"))
 
 
 def stored(home: Path, fingerprint: str) -> dict[str, torch.Tensor]:

@@ -11,12 +11,10 @@ import torch
 from backend import catalogue
 from backend.checkpoints import load_model
 from backend.composition import run_method
-from backend.context import RunContext
 from backend.flops import forward_flops
 from backend.models import Loader, build, scored_logits
 from backend.registry import SLOTS
-from backend.stage import StageRequest
-from tests.small import Kept, do, small_task
+from tests.small import Kept, context, do, small_task
 
 torch.set_num_threads(1)
 METHODS = {part.name: part for part in catalogue.parts("methods")}
@@ -105,15 +103,6 @@ def test_no_two_methods_give_the_same_outputs(home: Path) -> None:
         assert not torch.equal(found[one], found[other]), (one, other)
 
 
-def context(home: Path, sink: Kept | None = None) -> RunContext:
-    task = small_task()
-    setting = {"name": "arithmetic", "parameters": {}, "content_hash": task.content_hash}
-    request = StageRequest(
-        "suppress", "x", {}, setting, 0, "fp32", "abc", home, parent="base", fresh=True
-    )
-    return RunContext(request, task, sink or Kept(), torch.device("cpu"))
-
-
 def trained(home: Path, name: str, **parameters: Any) -> Any:
     run = context(home)
     return run_method(name, load_model(home, "base", run.fresh_model()), run.task, run, parameters)
@@ -130,7 +119,7 @@ def test_an_option_changes_what_a_method_makes_and_leaves_its_shape(home: Path, 
 
 def test_utility_and_the_gradients_cosine_are_recorded_and_cost_nothing(home: Path) -> None:
     sink = Kept()
-    run = context(home, sink)
+    run = context(home, sink=sink)
     run_method("grad_diff", run.fresh_model(), run.task, run, {"steps": 10})
     assert set(sink.values("gradient_cosine", "train")) == set(range(1, 11))
     assert all(-1 <= value <= 1 for value in sink.values("gradient_cosine", "train").values())

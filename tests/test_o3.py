@@ -1,5 +1,6 @@
 """O3: adapters are orthogonal, earlier ones stay, detectors know their own data, and what does not fit is refused."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,14 @@ from scipy.spatial.distance import mahalanobis
 from backend import plan, results, study, worker
 from backend.checkpoints import load_model
 from backend.composition import run_method
-from backend.context import RunContext
-from backend.data import Task
 from backend.detectors import Detector, prompt_states
 from backend.labels import observed, requested
 from backend.methods.o3 import Gated
 from backend.models import scored_logits
-from backend.stage import Cancelled, RunFailed, StageRequest
+from backend.stage import Cancelled, RunFailed
 from db import writes
 from db.session import require_database
+from tests import small
 from tests.small import Kept, do, small_task
 from tests.small_study import SETTING
 
@@ -34,11 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def context(home: Path, task: Task | None = None) -> RunContext:
-    request = StageRequest(
-        "wrap", "x", {}, {"name": "arithmetic"}, 0, "fp32", "abc", home, "base", fresh=True
-    )
-    return RunContext(request, task or small_task(), Kept(), torch.device("cpu"))
+context = partial(small.context, stage="wrap", parent="base")
 
 
 def after_requests(home: Path, count: int, **parameters: Any) -> Any:

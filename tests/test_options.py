@@ -11,24 +11,17 @@ import torch
 from backend import catalogue, study
 from backend.checkpoints import read
 from backend.composition import run_method
-from backend.context import RunContext
 from backend.models import build
 from backend.options.gradient_penalty import gradient_penalty
 from backend.options.random_smoothing import random_smoothing
 from backend.options.sam import sam
 from backend.perturbation import moved
 from backend.saliency import largest, loss_gradients
-from backend.stage import Cancelled, StageRequest, UserError
+from backend.stage import Cancelled, UserError
 from backend.training import train
-from tests.small import Kept, do, small_task
+from tests.small import Kept, context, do
 
 torch.set_num_threads(1)
-
-
-def context(home: Path) -> RunContext:
-    task = small_task()
-    request = StageRequest("suppress", "x", {}, {"name": "arithmetic"}, 0, "fp32", "abc", home)
-    return RunContext(request, task, Kept(), torch.device("cpu"))
 
 
 class Bowl(torch.nn.Module):

@@ -24,8 +24,8 @@ from backend.methods.tar import negative_entropy, resistance
 from backend.models import build, frozen_copy, hidden_states, scored_logits
 from backend.representations import added_after, clipped, mmd, read_off
 from backend.saliency import fisher, neuron_attributions
-from backend.stage import Cancelled, StageRequest
-from tests.small import Kept, do, small_task
+from backend.stage import Cancelled
+from tests.small import Kept, context, do, small_task
 
 torch.set_num_threads(1)
 
@@ -35,14 +35,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("representations")
     do(folder, "base", "base")
     return folder
-
-
-def context(home: Path, task: Task | None = None, **inputs: list[str]) -> RunContext:
-    task = task or small_task()
-    request = StageRequest(
-        "suppress", "x", {}, {"name": "arithmetic"}, 0, "fp32", "abc", home, "base", inputs=inputs
-    )
-    return RunContext(request, task, Kept(), torch.device("cpu"))
 
 
 def long_answers(**parameters: Any) -> Task:

@@ -1,6 +1,7 @@
 """S3T: what is left after the deletion never saw a deleted item, bit for bit."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from backend.flops import training_flops
 from backend.labels import observed
 from backend.methods.s3t import clean, s3t
 from backend.slices import Additions, Plan, places, sliced
-from backend.stage import Cancelled, RunFailed, StageRequest
+from backend.stage import Cancelled, RunFailed
+from tests import small
 from tests.small import Kept, do, small_task
 
 torch.set_num_threads(1)
@@ -28,9 +30,7 @@ def tiny(**parameters: Any) -> Task:
     return small_task(**{"base_steps": 8, **parameters})
 
 
-def context(home: Path, task: Task) -> RunContext:
-    request = StageRequest("pretrain", "s3t", {}, {"name": "arithmetic"}, 0, "fp32", "abc", home)
-    return RunContext(request, task, Kept(), torch.device("cpu"))
+context = partial(small.context, stage="pretrain")
 
 
 def made(home: Path, task: Task, **parameters: Any) -> tuple[Weights, RunContext]:

@@ -7,23 +7,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from backend import checkpoints, models
-from backend.context import RunContext
 from backend.flops import layer_weights, training_flops
 from backend.losses import cross_entropy
 from backend.models import Meter, build, scored_logits
 from backend.schedules import factor
-from backend.stage import Cancelled, RunFailed, StageRequest
+from backend.stage import Cancelled, RunFailed
 from backend.training import train
-from tests.small import Kept, do, small_task
+from tests.small import Kept, context, do, small_task
 
 torch.set_num_threads(1)
-
-
-def context(home: Path, sink: Kept | None = None) -> RunContext:
-    task = small_task()
-    setting = {"name": "arithmetic", "parameters": {}, "content_hash": task.content_hash}
-    request = StageRequest("suppress", "x", {}, setting, 0, "fp32", "abc", home)
-    return RunContext(request, task, sink or Kept(), torch.device("cpu"))
 
 
 def test_the_loop_does_what_plain_torch_does(tmp_path: Path) -> None:

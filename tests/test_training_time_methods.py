@@ -1,6 +1,7 @@
 """Methods at training time: gradients go where the papers say, and what was cut is gone."""
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from backend.routing import (
 from backend.stage import Cancelled, StageRequest, UserError
 from db import reads, writes
 from db.session import require_database
+from tests import small
 from tests.small import Kept, do, small_task
 from tests.small_study import SETTING
 
@@ -36,10 +38,7 @@ torch.set_num_threads(1)
 METHODS = ("data_filtering", "conditional_training", "gradient_routing", "parameter_routing")
 
 
-def context(home: Path) -> RunContext:
-    task = small_task()
-    request = StageRequest("pretrain", "x", {}, {"name": "arithmetic"}, 0, "fp32", "abc", home)
-    return RunContext(request, task, Kept(), torch.device("cpu"))
+context = partial(small.context, stage="pretrain")
 
 
 def weights(home: Path, name: str) -> dict[str, torch.Tensor]:

@@ -1,5 +1,6 @@
 """Wrappers at inference: neutral ones are the base, stored ones are themselves, and who holds the weights sees through."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ import torch
 from backend import plan, results, study, worker
 from backend.checkpoints import load_model, read
 from backend.composition import run_method
-from backend.context import RunContext
 from backend.models import scored_logits
-from backend.stage import Cancelled, StageRequest
+from backend.stage import Cancelled
 from db import writes
 from db.session import require_database
+from tests import small
 from tests.small import Kept, do, small_task
 from tests.small_study import SETTING
 
@@ -41,16 +42,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def context(home: Path, sink: Kept | None = None) -> RunContext:
-    task = small_task()
-    request = StageRequest(
-        "wrap", "x", {}, {"name": "arithmetic"}, 0, "fp32", "abc", home, "base", fresh=True
-    )
-    return RunContext(request, task, sink or Kept(), torch.device("cpu"))
+context = partial(small.context, stage="wrap", parent="base")
 
 
 def wrapped(home: Path, name: str, sink: Kept | None = None, **parameters: Any) -> Any:
-    run = context(home, sink)
+    run = context(home, sink=sink)
     base = load_model(home, "base", run.fresh_model())
     return run_method(name, base, run.task, run, {**QUICK[name], **parameters})
 
