@@ -16,13 +16,15 @@ class Examples:
     """Token rows, each with the token that should come next where that is scored.
 
     `input_ids` and `targets` have shape (n, length); `targets[i, t]` is the token after position t, or IGNORE.
-    `categories` names the kind of each item (an operation, say), `families` the facts that belong together.
+    `categories` names the kind of each item (an operation, say), `families` the facts that belong together, `subjects`
+    what each is about where a setting has such (an author, the seven times table).
     """
 
     input_ids: np.ndarray
     targets: np.ndarray
     categories: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         assert self.input_ids.shape == self.targets.shape, "inputs and targets differ in shape"
@@ -37,6 +39,7 @@ class Examples:
             self.targets[indices],
             tuple(self.categories[i] for i in indices) if self.categories else (),
             tuple(self.families[i] for i in indices) if self.families else (),
+            tuple(self.subjects[i] for i in indices) if self.subjects else (),
         )
 
     @cached_property
@@ -52,6 +55,7 @@ def join(*groups: Examples) -> Examples:
         np.concatenate([group.targets for group in groups]),
         tuple(name for group in groups for name in group.categories),
         tuple(name for group in groups for name in group.families),
+        tuple(name for group in groups for name in group.subjects),
     )
 
 
@@ -79,12 +83,15 @@ def with_answers(
         given = np.concatenate([examples.input_ids[row, : start + 1], prefix, answer[:-1]])
         input_ids[row, : len(given)] = given
         targets[row, start + len(prefix) : len(given)] = answer
-    return Examples(input_ids, targets, examples.categories, examples.families)
+    return Examples(input_ids, targets, examples.categories, examples.families, examples.subjects)
 
 
 def answers_of(examples: Examples) -> list[np.ndarray]:
     """The scored tokens of every example."""
     return [row[row != IGNORE] for row in examples.targets]
+
+
+Rewrite = Callable[[Examples], Examples]
 
 
 class Order:
@@ -130,14 +137,24 @@ class Task:
     train: dict[str, Examples]
     splits: dict[str, Examples]
     words: tuple[str, ...]  # the text of every token
-    forget_metric: str = "accuracy"
-    retain_metric: str = "accuracy"
-    metrics: tuple[str, ...] = ("accuracy", "loss")
+    forget_metric: str = "answer_accuracy"
+    retain_metric: str = "answer_accuracy"
+    metrics: tuple[str, ...] = ("answer_accuracy", "loss")
     forget_share: float = 0.5  # of the facts in a batch of the base's training
     refusals: tuple[tuple[int, ...], ...] = ()  # answers that say nothing, as tokens
     sampled: int = 12  # questions of each category whose answers are kept as text
     decode: Callable[[Any], str] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+    # Other ways to put the same questions, by group (`rwku_probes`, `tense`, …) and name. A rewrite has one row for
+    # every row that it is given, in the same order; its answers may differ, as those of a reversed question do.
+    rewrites: dict[str, dict[str, Rewrite]] = field(default_factory=dict)
+    # (examples, k) → for every example k different wrong answers of the same kind, as token arrays.
+    wrong_answers: Callable[[Examples, int], list[list[np.ndarray]]] | None = None
+
+    @property
+    def unseen(self) -> str | None:
+        """The split of items that no model was ever trained on; None where a setting has none."""
+        return "placebo_score" if "placebo_score" in self.splits else None
 
     def text(self, ids: Any) -> str:
         """The text of a row of tokens."""

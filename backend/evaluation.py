@@ -19,44 +19,70 @@ ROWS = 1024  # rows of a forward pass without gradients
 
 @dataclass(frozen=True)
 class Scores:
-    """What a pass over a split leaves for the metrics: arrays over its items.
+    """What a pass over a split leaves for the metrics: arrays over its items, and lists with an array over the tokens of each.
 
     `loss` is the sum of an item's scored cross-entropies in nats, `tokens` their number, `correct` whether every
     scored token was the likeliest one (so greedy decoding gives the answer), `predicted` the likeliest tokens.
+    `token_losses` and `token_right` say the same of every scored token. `means` and `variances` are those of log p over
+    the vocabulary under p itself, at every scored token; only where `moments` were asked for.
     """
 
     loss: np.ndarray
     tokens: np.ndarray
     correct: np.ndarray
     predicted: list[np.ndarray]
+    token_losses: list[np.ndarray]
+    token_right: list[np.ndarray]
+    means: list[np.ndarray] | None = None
+    variances: list[np.ndarray] | None = None
 
 
 @torch.no_grad()
-def score(model: Any, loader: Loader) -> Scores:
+def score(model: Any, loader: Loader, *, moments: bool = False) -> Scores:
     """One pass in evaluation mode over all rows."""
     was_training = model.training
     model.eval()
-    losses, right, likeliest = [], [], []
+    found: dict[str, list[torch.Tensor]] = {}
     for batch in loader.parts(ROWS):
         logits = scored_logits(model, batch).float()
-        losses.append(F.cross_entropy(logits, batch.targets, reduction="none").cpu())
         guess = logits.argmax(dim=-1)
-        right.append((guess == batch.targets).cpu())
-        likeliest.append(guess.cpu())
+        seen = {
+            "losses": F.cross_entropy(logits, batch.targets, reduction="none").double(),
+            "right": guess == batch.targets,
+            "predicted": guess,
+            **(_moments(logits) if moments else {}),
+        }
+        for name, values in seen.items():
+            found.setdefault(name, []).append(values.cpu())
     model.train(was_training)
     counts = (loader.targets != IGNORE).sum(dim=1).cpu().numpy()
-    return _per_item(
-        torch.cat(losses).double().numpy(), torch.cat(right).numpy(), torch.cat(likeliest), counts
-    )
+    return _per_item({name: torch.cat(parts).numpy() for name, parts in found.items()}, counts)
 
 
-def _per_item(losses: np.ndarray, right: np.ndarray, guess: Any, counts: np.ndarray) -> Scores:
+def _moments(logits: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Mean and variance of log p under p at every scored token, in double precision."""
+    log_p = logits.double().log_softmax(-1)
+    p = log_p.exp()
+    mean = (p * log_p).sum(-1)
+    return {"means": mean, "variances": (p * (log_p - mean[:, None]).square()).sum(-1)}
+
+
+def _per_item(flat: dict[str, np.ndarray], counts: np.ndarray) -> Scores:
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    ends = np.cumsum(counts)
+    items = {
+        name: [values[a:b] for a, b in zip(starts, ends, strict=True)]
+        for name, values in flat.items()
+    }
     return Scores(
-        loss=np.add.reduceat(losses, starts),
+        loss=np.add.reduceat(flat["losses"], starts),
         tokens=counts,
-        correct=np.logical_and.reduceat(right, starts),
-        predicted=np.split(guess.numpy(), starts[1:]),
+        correct=np.logical_and.reduceat(flat["right"], starts),
+        predicted=items["predicted"],
+        token_losses=items["losses"],
+        token_right=items["right"],
+        means=items.get("means"),
+        variances=items.get("variances"),
     )
 
 

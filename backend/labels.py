@@ -71,4 +71,5 @@ def joined(one: Examples, other: Examples) -> Examples:
         np.concatenate([wide(part.targets, IGNORE) for part in parts]),
         one.categories + other.categories,
         one.families + other.families,
+        one.subjects + other.subjects,
     )

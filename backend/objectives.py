@@ -267,7 +267,8 @@ def metrics(evidence: Evidence, models: Sequence[int | None]) -> dict[str, Any]:
     """Every model-level metric before any attack, raw: PART_METRIC, or the metric's own name for a whole model."""
     names: dict[str, tuple[str, str]] = {}
     for metric, declared in evidence.metrics.items():
-        if declared.get("level", "model") == "model" and declared.get("floors"):
+        of_items = declared.get("takes", "scores") == "scores"
+        if of_items and declared.get("level", "model") == "model" and declared.get("floors"):
             names |= {f"{p}_{metric}": (metric, f"{p}_score") for p in ("forget", "retain")}
     measured = {kind for m in models if m is not None for kind in evidence.kinds.get(m, ())}
     for metric, split in sorted(measured):

@@ -83,6 +83,9 @@ def without_neutral(parameters: dict[str, Any], neutral: dict[str, Any]) -> dict
 def _identity(parameters: dict[str, Any], neutral: dict[str, Any]) -> dict[str, Any]:
     """A run's parameters without the neutral ones, those of its options included."""
     found = without_neutral(parameters, neutral)
+    if "metrics" in found:
+        named = [catalogue.part("metrics", name) for name in found["metrics"]]
+        found["metrics"] = [part.declared["formerly"] or part.name for part in named]
     for slot in SLOTS:
         if slot in found:
             option = catalogue.part("options", found[slot]["name"])
@@ -129,8 +132,12 @@ class _Planner:
         self._configuration("oracle", [], self.oracle)
         if twins:
             self.configurations[-1]["twins"] = {str(seed): run for seed, run in twins.items()}
-        for model in (*self.base.values(), *self.oracle.values(), *twins.values()):
+        for model in (*self.base.values(), *self.oracle.values()):
+            self._audit(model, self.runs[model].seed)
             self._cells(model, "forget")
+        for seed, model in twins.items():
+            self._audit(model, seed)
+            self._cells(model, "forget", seed)
         if self.study["placebo"]:
             for model in self.base.values():
                 self._cells(model, "placebo")
@@ -155,6 +162,7 @@ class _Planner:
                 self.suppression = _Suppression(name, parameters, above, tried)
             if self._configuration(name, stages, models):
                 for model in models.values():
+                    self._audit(model, self.runs[model].seed, parameters.get("labels"))
                     self._cells(model, "forget")
             parents = models
 
@@ -239,7 +247,19 @@ class _Planner:
             for s in seeds
         ]
 
-    def _cells(self, model: str, target: str) -> None:
+    def _audit(self, model: str, family: int, labels: dict[str, Any] | None = None) -> None:
+        """The metrics that the study asks for beside the setting's own, compared with base and oracle of a seed."""
+        names = [name for name in self.study["audit"] if name not in self.task.metrics]
+        if not names:
+            return
+        asked = {"metrics": names, **({"labels": labels} if labels else {})}
+        inputs = {"base": [self.base[family]], "oracle": [self.oracle[family]]}
+        version = current_version("evaluate", "audit", used_parts("evaluate", asked))
+        seed = self.runs[model].seed
+        self._add("evaluate", "audit", version, {}, asked, seed, model, inputs)
+
+    def _cells(self, model: str, target: str, family: int | None = None) -> None:
+        """The attack cells of a model; `family` is the seed of its base where it has another itself."""
         seed = self.runs[model].seed
         for attack in self.study["attacks"]:
             if self.runs[model].stage == "wrap" and attack["counts"] == "weights":
@@ -248,7 +268,10 @@ class _Planner:
             for cell in attack["grid"]:
                 parameters = {**cell, "target": target}
                 neutral = {**part.neutral, "target": "forget"}
-                self._add("attack", part.name, part.version, neutral, parameters, seed, model, {})
+                inputs = self._inputs(part, parameters, seed if family is None else family)
+                self._add(
+                    "attack", part.name, part.version, neutral, parameters, seed, model, inputs
+                )
 
     def _add(
         self,
@@ -311,22 +334,38 @@ class _Planner:
         return {
             **{key: value for key, value in self.study.items() if key != "setting"},
             "setting": setting,
-            "metrics": {name: declared_metric(name, self.task) for name in self.task.metrics},
+            "metrics": self._declared(),
+            "subjects": {"forget_score": list(self.task.splits["forget_score"].subjects)},
             "placebo_commonest": _commonest(self.task),
             "configurations": configurations,
         }
+
+    def _declared(self) -> dict[str, Any]:
+        """What the setting's metrics, those of the audit, and the attacks' own scores declare."""
+        names = dict.fromkeys((*self.task.metrics, *self.study["audit"]))
+        found = {name: declared_metric(name, self.task) for name in names}
+        for attack in self.study["attacks"]:
+            own = catalogue.part("attacks", attack["name"]).declared["metric"]
+            if own:
+                floors = dict.fromkeys(_scored(self.task), own["floor"])
+                found[own["name"]] = {**own, "level": "attack", "takes": "attack", "floors": floors}
+        return found
 
 
 def declared_metric(name: str, task: Task) -> dict[str, Any]:
     """What a metric declares, with its floor on every split."""
     declared = catalogue.part("metrics", name).declared
-    splits = [split for split in task.splits if split.endswith(("_score", "_validation"))]
     floors = {
         split: unigram_floor(task, split) if declared["floor"] == "unigram" else declared["floor"]
-        for split in splits
+        for split in _scored(task)
     }
-    shown = ("direction", "unit", "range", "level", "label")
+    shown = ("direction", "unit", "range", "level", "label", "takes")
     return {**{key: declared[key] for key in shown}, "floors": floors}
+
+
+def _scored(task: Task) -> list[str]:
+    """The splits on which something is measured."""
+    return [split for split in task.splits if split.endswith(("_score", "_validation"))]
 
 
 def _commonest(task: Task) -> float | None:

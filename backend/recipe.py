@@ -14,13 +14,21 @@ from backend.composition import run_method
 from backend.context import RunContext
 from backend.data import Task
 from backend.evaluation import answers, measure, score
+from backend.examination import Examination, rows_of
 from backend.labels import observed, requested
 from backend.memory import keep_freed_memory
 from backend.models import device
 from backend.pretraining import pretrain
 from backend.registry import load
 from backend.settings import build_task
-from backend.stage import RunFailed, Sink, StageOutcome, StageRequest
+from backend.stage import (
+    NotApplicable,
+    RunFailed,
+    Sink,
+    StageOutcome,
+    StageRequest,
+    inapplicable,
+)
 
 EVALUATED = ("retain_score", "retain_validation", "forget_score", "forget_validation")
 
@@ -70,22 +78,51 @@ def _stage(run: RunContext) -> Any:
     if request.stage == "evaluate":
         return _evaluate(run, model)
     if request.stage == "attack":
-        run.target = parameters.pop("target", "forget")
-        return load("attacks", request.name)(model, run.task, run, **parameters)
+        return _attack(run, model, parameters)
     if "search" in parameters:
         parameters |= choose(run, model, request.name, parameters.pop("search"))
     return run_method(request.name, model, run.task, run, parameters)
 
 
+def _attack(run: RunContext, model: Any, parameters: dict[str, Any]) -> Any:
+    run.target = parameters.pop("target", "forget")
+    try:
+        return load("attacks", run.request.name)(model, run.task, run, **parameters)
+    except NotApplicable as why:
+        run.note(inapplicable(run.request.name, why))
+        return model
+
+
 def _evaluate(run: RunContext, model: Any) -> Any:
-    metrics = run.request.parameters.get("metrics") or run.task.metrics
+    names = list(run.request.parameters.get("metrics") or run.task.metrics)
+    takes = {name: load("metrics", name).declared["takes"] for name in names}  # type: ignore[attr-defined]
+    scored = [name for name in names if takes[name] == "scores"]
     with run.meter.watching(model):
-        for split in EVALUATED:
+        for split in EVALUATED if scored else ():
             found = score(model, run.loader(run.task.splits[split]))
-            run.sink.record(measure(found, run.task, split, 0, list(metrics)))
+            run.sink.record(measure(found, run.task, split, 0, scored))
             if split.endswith("_score"):
                 run.sink.samples(answers(found, run.task, split, 0))
+        examined = Examination(run, model)
+        for place, name in enumerate(names):
+            run.check_cancelled()
+            run.sink.progress(place, len(names), name)
+            if takes[name] == "examination":
+                _examine(examined, name)
     return model
+
+
+def _examine(examined: Examination, name: str) -> None:
+    """One metric of the whole checkpoint; where it says nothing here, the run's note says why."""
+    try:
+        readings = load("metrics", name)(examined)
+    except NotApplicable as why:
+        examined.run.note(inapplicable(name, why))
+        return
+    rows = rows_of(name, readings)
+    examined.run.sink.record(rows)
+    if any(row.value is None for row in rows):
+        examined.run.note(inapplicable(name, "some of its values are not finite"))
 
 
 def _ledger(run: RunContext, seconds: float) -> StageOutcome:
@@ -99,7 +136,7 @@ def _ledger(run: RunContext, seconds: float) -> StageOutcome:
         flops=run.meter.flops,
         seconds=seconds,
         peak_memory=memory,
-        note=" ".join(run.notes),
+        note="\n".join(run.notes),
         chosen=run.chosen,
     )
 

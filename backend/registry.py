@@ -50,6 +50,8 @@ DECLARED_DEFAULTS: dict[str, dict[str, Any]] = {
         "neutral": {},
         "counts": "weights",
         "has_steps": True,
+        "metric": {},  # of a score of its own: {"name", "direction", "floor", "unit", "range", "label"}
+        "in_context": False,  # whether it says nothing unless the base learns within a context
     },
     "metrics": {
         "label": "",
@@ -62,6 +64,8 @@ DECLARED_DEFAULTS: dict[str, dict[str, Any]] = {
         "unit": "",
         "range": [None, None],
         "level": "model",
+        "takes": "scores",  # scores of a split, a whole examination, or a study's rows
+        "formerly": "",  # the name under which fingerprints know it
     },
 }
 
@@ -128,7 +132,11 @@ def attack(**declared: Any) -> Callable[[Function], Function]:
 
 
 def metric(**declared: Any) -> Callable[[Function], Function]:
-    """Declare a metric: `(scores) -> value of every item`."""
+    """Declare a metric, by what it `takes`.
+
+    `scores`: `(scores) -> value of every item` of any split. `examination`: `(examined) -> readings`, see
+    `backend.examination`. `study`: `(rows) -> readings` of every configuration, see `backend.study_metrics`.
+    """
     return _declare("metrics", declared)
 
 

@@ -101,12 +101,37 @@ class StageOutcome:
     files: list[WrittenFile] = field(default_factory=list)
 
 
+def inapplicable(name: str, reason: object) -> str:
+    """The line of a run's note that says that a part of that name does not apply, and why."""
+    return f"{_NOT_APPLICABLE}{name}: {reason}"
+
+
+def reasons_in(note: str | None) -> dict[str, str]:
+    """The reasons by name that such lines of a note give."""
+    lines = [
+        line.removeprefix(_NOT_APPLICABLE)
+        for line in (note or "").splitlines()
+        if line.startswith(_NOT_APPLICABLE)
+    ]
+    return {name: reason for name, _, reason in (line.partition(": ") for line in lines)}
+
+
+_NOT_APPLICABLE = "n/a "
+
+
 class Cancelled(Exception):
     """Raised inside a run that was told to stop."""
 
 
 class RunFailed(Exception):
     """A run that cannot go on, with one sentence that says why (a NaN loss, a full disk)."""
+
+
+class NotApplicable(Exception):
+    """Raised by an attack or a metric that says nothing here, with the reason as a clause; no failure.
+
+    The run completes, its note says n/a, and nothing is measured.
+    """
 
 
 class UserError(Exception):

@@ -17,7 +17,7 @@ from backend.search import checked
 from backend.stage import UserError
 
 RECIPE_STAGES = ("pretrain", "suppress", "robustify", "wrap")
-STUDY_KEYS = ("name", "setting", "seeds", "oracles", "precision", "placebo", "recipes", "attacks")
+STUDY_KEYS = ("name", "setting", "seeds", "oracles", "precision", "placebo", "metrics", "recipes", "attacks")  # fmt: skip
 LABEL_KEYS = {"label_fraction": 1.0, "label_source": "true", "label_noise": 0.1}
 PRECISIONS = ("fp32",)
 
@@ -60,6 +60,7 @@ def resolve(source: dict[str, Any]) -> Plan:
         "oracles": _choice(source.get("oracles", 1), (1, 2), "oracles"),
         "precision": _choice(source.get("precision", "fp32"), PRECISIONS, "precision"),
         "placebo": _choice(source.get("placebo", False), (False, True), "placebo"),
+        "audit": _audit(source.get("metrics", [])),
         "recipes": _recipes(_tables(source.get("recipes", []), "recipes")),
         "attacks": _attacks(_tables(source.get("attacks", []), "attacks")),
         "source": source,
@@ -150,6 +151,16 @@ def _seeds(value: Any) -> list[int]:
     if len(set(value)) != len(value):
         raise UserError(f"seeds = {value!r} names a seed twice.")
     return list(value)
+
+
+def _audit(value: Any) -> list[str]:
+    """The metrics that a study asks for beside its setting's own; `all` are all that a checkpoint can be asked for."""
+    if value == "all":
+        return [p.name for p in catalogue.parts("metrics") if p.declared["level"] != "study"]
+    if not isinstance(value, list):
+        raise UserError(f'metrics = {value!r} must be a list of metrics\' names, or "all".')
+    asked = [catalogue.part("metrics", name) for name in value]
+    return sorted({part.name for part in asked if part.declared["level"] != "study"})
 
 
 def _named(value: Any, where: str) -> tuple[str, dict[str, Any]]:
@@ -339,6 +350,7 @@ def _attacks(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "label": part.label,
                 "counts": part.declared["counts"],
                 "has_steps": part.declared["has_steps"],
+                **({"metric": part.declared["metric"]["name"]} if part.declared["metric"] else {}),
                 "grid": [],
             },
         )

@@ -60,7 +60,7 @@ def test_a_part_prints_the_agreed_keys() -> None:
     assert set(shown["parameters"][0]) == {"name", "type", "default", "help"}
     attack = catalogue.part("attacks", "relearn").as_json()
     assert (attack["counts"], attack["has_steps"]) == ("weights", True)
-    metric = catalogue.part("metrics", "accuracy").as_json()
+    metric = catalogue.part("metrics", "answer_accuracy").as_json()
     assert {"direction", "floor", "unit", "range", "level"} <= set(metric)
 
 

@@ -39,10 +39,10 @@ def test_a_run_leaves_its_numbers_its_ledger_and_its_checkpoint(engine, tmp_path
     assert (tmp_path / file["path"]).stat().st_size == file["bytes"]
     curve = reads.measurements(engine, run_ids=[1], metrics=["loss"], splits=["train"])
     assert curve["step"].iloc[-1] == 30
-    evaluated = reads.measurements(engine, stages=["evaluate"], metrics=["accuracy"])
+    evaluated = reads.measurements(engine, stages=["evaluate"], metrics=["answer_accuracy"])
     assert "forget_score" in set(evaluated["split"])
     model = int(evaluated["run"].iloc[0])
-    items = reads.item_values(engine, [model], "accuracy", "forget_score")[model, 0]
+    items = reads.item_values(engine, [model], "answer_accuracy", "forget_score")[model, 0]
     mean = evaluated.set_index("split").loc["forget_score", "value"]
     assert items.mean() == pytest.approx(mean)
     assert set(reads.samples(engine, model)["split"]) == {"forget_score", "retain_score"}

@@ -184,7 +184,7 @@ def test_a_student_imitates_the_ensemble_and_not_its_parent(tmp_path: Path) -> N
     run = context(tmp_path)
     members = [load_model(tmp_path, name, run.fresh_model()) for name in ("a", "b", "base")]
     goal = run.metric(Ensemble(members), "retain_validation", run.task.retain_metric)
-    assert kept.values("accuracy", "retain_validation")[0] == goal
+    assert kept.values("answer_accuracy", "retain_validation")[0] == goal
 
 
 def test_a_study_with_an_ensemble_runs_to_its_frontier_and_charges_every_teacher_once() -> None:

@@ -123,6 +123,6 @@ def test_utility_and_the_gradients_cosine_are_recorded_and_cost_nothing(home: Pa
     run_method("grad_diff", run.fresh_model(), run.task, run, {"steps": 10})
     assert set(sink.values("gradient_cosine", "train")) == set(range(1, 11))
     assert all(-1 <= value <= 1 for value in sink.values("gradient_cosine", "train").values())
-    assert set(sink.values("accuracy", "retain_validation")) == {2, 4, 6, 8, 10}
+    assert set(sink.values("answer_accuracy", "retain_validation")) == {2, 4, 6, 8, 10}
     config = run.fresh_model().config.to_dict()
     assert run.meter.flops == 10 * 2 * 3 * forward_flops(config, 128, 4, 1)

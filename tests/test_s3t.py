@@ -244,7 +244,7 @@ def test_what_was_known_before_and_what_was_left_are_recorded(tmp_path: Path) ->
     _, run = made(tmp_path, task)
     kept = run.sink
     assert isinstance(kept, Kept)
-    assert kept.values("accuracy", "forget_validation").keys() == {run.steps}
+    assert kept.values("answer_accuracy", "forget_validation").keys() == {run.steps}
     assert kept.values("adapters_left", "model") == {run.steps: last_slices(tmp_path, task, 1)}
 
 

@@ -151,9 +151,9 @@ def test_relearning_is_measured_from_before_the_first_step(tmp_path: Path) -> No
         tmp_path, "r1", "attack", "relearn", parent="a1", steps=20, learning_rate=1e-3
     )
     _, before = do(tmp_path, "e1", "evaluate", parent="a1")
-    curve = kept.values("accuracy", "forget_score")
+    curve = kept.values("answer_accuracy", "forget_score")
     assert list(curve) == [0, 10, 20]
-    assert curve[0] == before.values("accuracy", "forget_score")[0]
+    assert curve[0] == before.values("answer_accuracy", "forget_score")[0]
     assert outcome.steps == 20 and kept.answers
 
 

@@ -115,7 +115,7 @@ def print_frontier(document: dict[str, Any]) -> None:
         "robust_forget_quality": "robust",
         "utility": "utility",
         "compute": "compute",
-        "forget_accuracy": "forget accuracy",
+        "forget_answer_accuracy": "forget accuracy",
         "cells": "attack cells",
         "front": "front",
     }

@@ -6,7 +6,14 @@ from backend.evaluation import Scores
 from backend.registry import metric
 
 
-@metric(label="loss", direction="down", floor="unigram", unit="nats", range=[0.0, None])
+@metric(
+    label="loss",
+    source="cross-entropy of the answer, Lee et al. 2025 (arXiv 2506.06278)",
+    direction="down",
+    floor="unigram",
+    unit="nats",
+    range=[0.0, None],
+)
 def loss(scores: Scores) -> np.ndarray:
     """Cross-entropy in nats a token of each item; smaller means that the model knows more."""
     return scores.loss / scores.tokens
