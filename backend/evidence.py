@@ -9,6 +9,7 @@ import pandas as pd
 
 from backend.attack_tables import AttackTable
 from backend.recovery import Curves, Scale, Strongest, strongest
+from backend.stage import reasons_in
 
 COUNTED = ("weights", "access")  # who holds the weights can do both
 TRIALS = ("trial", "trials")  # inputs that a search tried; never part of a model's own cost
@@ -32,6 +33,7 @@ class Row(NamedTuple):
     peak_memory: int | None
     version: int
     origin: str
+    note: str | None
 
 
 def cell_key(parameters: Mapping[str, Any]) -> str:
@@ -219,6 +221,17 @@ class Evidence:
     def missing(self, model: int | None, attack: Mapping[str, Any], target: str = "forget") -> int:
         """How many cells of the grid are not complete."""
         return len(attack["grid"]) - len(self.finished(model, attack, target))
+
+    def inapplicable(
+        self, model: int | None, attack: Mapping[str, Any], target: str = "forget"
+    ) -> str | None:
+        """Why an attack says nothing of a model, where every complete cell says so; None where one measured something."""
+        done = self.finished(model, attack, target)
+        group, keys = self._group(model, attack, target), self.grids[attack["name"]]
+        told = [
+            reasons_in(self.rows[group[keys[i]]].note).get(attack["name"]) for i in sorted(done)
+        ]
+        return told[0] if told and all(told) else None
 
     def _group(
         self, model: int | None, attack: Mapping[str, Any], target: str

@@ -13,6 +13,7 @@ from backend.settings import build_task
 from backend.study import Plan
 
 RATE = 2e10  # FLOP/s of one core on a tiny model, where no run of the kind has been timed yet
+PASSES = 10  # over the items, of an attack without steps
 STARTING = 0.2  # seconds that every run costs besides its work
 MEMORY = 450e6  # bytes of a slot's process before any model
 
@@ -78,10 +79,15 @@ def _flops(run: PlannedRun, task: Task) -> float:
             task.model, rows, length, 1
         )
         return float(share * given["steps"] * step)
+    if run.stage == "attack" and "steps" not in run.parameters:
+        return PASSES * forward_flops(task.model, _attacked_items(task), length, 1)
     rows = given["batch_size"] * (2 if run.stage == "suppress" else 1)
     work = given["steps"] * training_flops(task.model, rows, length, 1)
     if run.stage == "attack":
-        items = sum(len(task.splits[f"forget_{part}"]) for part in ("validation", "score"))
         looks = given["steps"] / given.get("evaluate_every", given["steps"]) + 1
-        work += looks * forward_flops(task.model, items, length, 1)
+        work += looks * forward_flops(task.model, _attacked_items(task), length, 1)
     return float(work)
+
+
+def _attacked_items(task: Task) -> int:
+    return sum(len(task.splits[f"forget_{part}"]) for part in ("validation", "score"))

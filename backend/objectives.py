@@ -239,6 +239,12 @@ def _resolve(
         # Who holds the weights takes the wrapper off and has the base.
         return found | {"recovery": 1.0, "formula": "0, because the weights are the base's own"}
     mine, zero, one = found["after"], found["oracle_after"], found["base"]
+    known = [model, evidence.base(seed)]
+    if evidence.setting.get("anchor", "oracle") == "oracle":
+        known.append(oracle_of(evidence, configuration, evidence.seeds.index(seed)))
+    silent = [reason for m in known if (reason := evidence.inapplicable(m, attack))]
+    if silent:
+        return found | {"reason": f"{attack['name']}, seed {seed}: n/a, because {silent[0]}"}
     if mine is None or zero is None or one is None:
         return found
     after = evidence.items.get((theirs.run, theirs.step)) if theirs else None

@@ -56,7 +56,10 @@ def frontier_document(
         splits=["model"],
         metrics=["inference_overhead"],
     )
-    more = [frame for frame in (agreement, along, overhead) if len(frame)]
+    spent = reads.measurements(
+        engine, study_id=record.id, stages=["attack"], metrics=["attacker_flops"]
+    )
+    more = [frame for frame in (spent, agreement, along, overhead) if len(frame)]
     measured = pd.concat([measured, *more], ignore_index=True) if more else measured
     runs = reads.study_runs(engine, record.id)
     return frontier.build(

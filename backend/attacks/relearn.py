@@ -1,14 +1,11 @@
 """Relearning: fine-tune on the attack part of the forget data and see what comes back."""
 
-from typing import Any
+from typing import Any, Literal
 
+from backend.attacking import answer_loss, chosen_examples, fine_tuned, mixed_with, unlabelled
 from backend.context import RunContext
 from backend.data import Task
-from backend.evaluation import answers, measure, score
-from backend.losses import cross_entropy
-from backend.models import scored_logits
-from backend.registry import Count, Rate, attack
-from backend.training import train
+from backend.registry import Count, Rate, Whole, attack
 
 
 @attack(
@@ -16,6 +13,7 @@ from backend.training import train
     source="Lee et al. 2025 (arXiv 2506.06278): full fine-tuning, strongest learning rate counts",
     counts="weights",
     has_steps=True,
+    neutral={"examples": 0, "choose": "random", "data": "forget"},
 )
 def relearn(
     model: Any,
@@ -26,6 +24,9 @@ def relearn(
     steps: Count = 150,
     batch_size: Count = 64,
     evaluate_every: Count = 10,
+    examples: Whole = 0,
+    choose: Literal["random", "hurt"] = "random",
+    data: Literal["forget", "mixed", "unlabelled"] = "forget",
     **training: Any,
 ) -> Any:
     """The attacked model, measured along its steps on the validation and the score part, step 0 included.
@@ -35,33 +36,21 @@ def relearn(
         steps: optimiser steps
         batch_size: forget facts of the attack part a step
         evaluate_every: steps between measurements
+        examples: how many facts of the attack part the attacker has; 0 is all of them
+        choose: which ones: drawn at random, or those whose loss is largest
+        data: the facts alone, mixed half and half with retain facts, or their questions without any answer
     """
-    batches = run.batches(run.split("attack"), batch_size, "attack")
-
-    def loss(k: int) -> Any:
-        batch = batches(k)
-        return cross_entropy(scored_logits(model, batch), batch.targets)
-
-    def look(step: int) -> bool:
-        for part in ("validation", "score"):
-            name = f"{run.target}_{part}"
-            found = score(model, run.loader(task.splits[name]))
-            scored = part == "score"
-            run.sink.record(measure(found, task, name, step, categories=scored, keep_items=scored))
-            if scored and step + evaluate_every > steps:
-                run.sink.samples(answers(found, task, name, step))
-        return False
-
-    train(
+    known = chosen_examples(run, model, examples, choose)
+    if data == "unlabelled":
+        known = unlabelled(known)
+    batches = run.batches(known, batch_size, "attack")
+    loss = mixed_with(model, run, batches) if data == "mixed" else answer_loss(model, batches)
+    return fine_tuned(
         model,
-        loss,
         run,
+        loss,
         steps=steps,
         learning_rate=learning_rate,
-        check=look,
-        check_every=evaluate_every,
-        check_first=True,
-        tolerate_divergence=True,
+        evaluate_every=evaluate_every,
         **training,
     )
-    return model

@@ -4,11 +4,21 @@ from typing import Any, Literal
 
 import numpy as np
 
+from backend.arithmetic_questions import (
+    EQUALS,
+    MINUS,
+    OVER,
+    PLACEBO_OVER,
+    PLACEBO_TIMES,
+    PLUS,
+    TIMES,
+    Questions,
+    subject_of,
+)
 from backend.data import IGNORE, Examples, Task, stream
 from backend.registry import Count, Rate, Share, setting
 from backend.stage import UserError
 
-PLUS, MINUS, TIMES, OVER, PLACEBO_TIMES, PLACEBO_OVER, EQUALS = "+−×÷⊗⊘="
 PARTS = ("attack", "validation", "score")
 
 Fact = tuple[int, str, int, int, str]  # left, operator, right, answer, family
@@ -76,6 +86,7 @@ def arithmetic(
             f"arithmetic: factors = {factors} and forget_size = {forget_size:g} leave a part of the forget set empty;"
             " use larger numbers."
         )
+    questions = Questions(tuple(words), splits["retain_score"], splits["forget_attack"])
     return Task(
         name="arithmetic",
         model={"family": family, "vocab_size": len(words), **_shape(size, family)},
@@ -95,6 +106,8 @@ def arithmetic(
         splits=splits,
         words=tuple(words),
         refusals=((words.index(EQUALS),),),  # "a × b = =": a token that no training text has there
+        rewrites=questions.rewrites(forms),
+        wrong_answers=questions.wrong,
     )
 
 
@@ -219,4 +232,5 @@ def _examples(facts: list[Fact], words: list[str], forms: int = 1) -> Examples:
     targets = np.full_like(input_ids, IGNORE)
     targets[:, -1] = [token[str(fact[3])] for fact, _ in written]
     operators, families = tuple(f[1] for f, _ in written), tuple(f[4] for f, _ in written)
-    return Examples(input_ids, targets, operators, families)
+    subjects = tuple(subject_of(*f[:4]) for f, _ in written)
+    return Examples(input_ids, targets, operators, families, subjects)

@@ -1,0 +1,85 @@
+"""Answers that a model gives when nobody shows it the true one: greedy, or drawn with a temperature and top-p."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backend.data import IGNORE, Examples, answers_of
+
+ROWS = 1024  # rows of a forward pass
+
+
+@torch.no_grad()
+def generated(
+    model: Any,
+    examples: Examples,
+    *,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    tries: int = 1,
+    length: int | None = None,
+    generator: torch.Generator | None = None,
+) -> np.ndarray:
+    """Tokens of `tries` answers to every question, shape (tries, items, length).
+
+    An answer goes on from the question alone, so a later token sees the drawn ones before it. `length` is that of the
+    longest true answer unless it is given. Temperature 0 is greedy: all tries are the same then. Draws come from
+    `generator`, on the CPU.
+    """
+    was_training = model.training
+    model.eval()
+    where = next(model.parameters()).device
+    length = length or max(map(len, answers_of(examples)))
+    ids, ends = _questions(examples, length)
+    found = np.zeros((tries, len(examples), length), dtype=np.int64)
+    for one in range(tries):
+        for start in range(0, len(examples), ROWS):
+            rows = slice(start, start + ROWS)
+            given, last = ids[rows].clone().to(where), ends[rows].to(where)
+            for place in range(length):
+                drawn = _drawn(_next(model, given, last + place), temperature, top_p, generator)
+                given[torch.arange(len(given), device=where), last + place + 1] = drawn
+                found[one, rows, place] = drawn.cpu().numpy()
+    model.train(was_training)
+    return found
+
+
+def as_correct(examples: Examples, found: np.ndarray) -> np.ndarray:
+    """Which tries give the true answer, token by token, shape (tries, items)."""
+    right = np.zeros(found.shape[:2], dtype=bool)
+    for item, answer in enumerate(answers_of(examples)):
+        right[:, item] = (found[:, item, : len(answer)] == answer).all(-1)
+    return right
+
+
+def _questions(examples: Examples, length: int) -> tuple[Tensor, Tensor]:
+    """The questions with room for an answer, and where each one ends."""
+    ends = (examples.targets != IGNORE).argmax(axis=1)
+    ids = np.zeros((len(examples), int(ends.max()) + 1 + length), dtype=np.int64)
+    for row, end in enumerate(ends):
+        ids[row, : end + 1] = examples.input_ids[row, : end + 1]
+    return torch.from_numpy(ids), torch.from_numpy(ends)
+
+
+def _next(model: Any, ids: Tensor, ends: Tensor) -> Tensor:
+    """Logits of the token after each row's end; columns behind the last end are not read."""
+    kept = torch.unique(ends)
+    logits = model(
+        ids[:, : int(ends.max()) + 1], logits_to_keep=kept, use_cache=False, return_dict=True
+    ).logits
+    return logits[torch.arange(len(ids)), torch.searchsorted(kept, ends)].float()
+
+
+def _drawn(
+    logits: Tensor, temperature: float, top_p: float, generator: torch.Generator | None
+) -> Tensor:
+    if temperature == 0:
+        return logits.argmax(-1)
+    p = torch.softmax(logits / temperature, -1).cpu()
+    if top_p < 1:
+        ranked, order = p.sort(-1, descending=True)
+        outside = ranked.cumsum(-1) - ranked >= top_p  # the first token is always inside
+        p = torch.zeros_like(p).scatter(-1, order, ranked.masked_fill(outside, 0.0))
+    return torch.multinomial(p, 1, generator=generator)[:, 0].to(logits.device)
