@@ -51,7 +51,10 @@ def _rows(runs: pd.DataFrame) -> dict[int, Row]:
 
 
 class Evidence:
-    """Indexed runs and measurements of one study; `stale` are runs made by code that was fixed since."""
+    """Indexed runs and measurements of one study.
+
+    `stale` are runs made by code that was fixed since; `attacker_flops` limits what an attacker may spend on one cell.
+    """
 
     def __init__(
         self,
@@ -61,7 +64,9 @@ class Evidence:
         measurements: pd.DataFrame,
         items: Mapping[tuple[int, int], np.ndarray] | None = None,
         stale: Collection[int] = (),
+        attacker_flops: float | None = None,
     ):
+        self.attacker_flops = attacker_flops
         self.document, self.items, self.measurements = document, items or {}, measurements
         self.setting = document["setting"]
         self.seeds: list[int] = list(document["seeds"])
@@ -233,6 +238,21 @@ class Evidence:
         ]
         return told[0] if told and all(told) else None
 
+    @cached_property
+    def _attacker_flops(self) -> dict[tuple[int, int], float]:
+        """What an attacker had spent at every look, by run and step."""
+        mine = self.measurements[self.measurements["metric"] == "attacker_flops"]
+        columns = (mine["run"].astype(int), mine["step"].astype(int), mine["value"].astype(float))
+        return {(run, step): flops for run, step, flops in zip(*columns, strict=True)}
+
+    def spent_by(self, run: int, step: int) -> float | None:
+        """FLOPs of an attack up to a step: as noted, else its ledger's in proportion; None where neither is known."""
+        noted = self._attacker_flops.get((run, step))
+        if noted is not None:
+            return noted
+        row = self.rows[run]
+        return row.flops * step / row.steps if row.flops and row.steps else None
+
     def _group(
         self, model: int | None, attack: Mapping[str, Any], target: str
     ) -> Mapping[str, int]:
@@ -248,7 +268,17 @@ class Evidence:
         group = self._group(model, attack, target)
         keys = self.grids[attack["name"]]
         found = [(i, group[keys[i]]) for i in sorted(self.finished(model, attack, target))]
-        return self.table.curves(found).in_order()
+        curves = self.table.curves(found).in_order()
+        return curves if self.attacker_flops is None else self._affordable(curves)
+
+    def _affordable(self, curves: Curves) -> Curves:
+        """The evaluations that the attacker can pay for; those of unknown cost are left out."""
+        spent = [
+            self.spent_by(int(r), int(s)) for r, s in zip(curves.run, curves.step, strict=True)
+        ]
+        return curves.where(
+            np.array([f is not None and f <= (self.attacker_flops or 0) for f in spent], dtype=bool)
+        )
 
     def _strongest(
         self,

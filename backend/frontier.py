@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from backend import badges, objectives
+from backend.attack_summary import agreement, by_attack
 from backend.controls import oracle_matching, placebo
 from backend.evidence import COUNTED, Evidence
 from backend.paper import paper_pair
@@ -36,16 +37,20 @@ def build(
     revision: int = 1,
     budget: int | None = None,
     stale: Collection[int] = (),
+    attacker_flops: float | None = None,
 ) -> dict[str, Any]:
     """The frontier document: one row for each configuration, and what they are measured against.
 
-    `budget` limits the attack's steps: the last evaluated step up to it counts, None means the largest. `stale` are
+    `budget` limits the attack's steps: the last evaluated step up to it counts, None means the largest;
+    `attacker_flops` limits what one cell may have cost, so that attacks can be compared at equal expense. `stale` are
     runs made by a part's older version; where the study itself holds both, they are found without it.
 
     Raises:
-        UserError: the budget is below 0 or beyond the largest step of any attack
+        UserError: the budget is below 0 or beyond the largest step of any attack, or the FLOPs are not above 0
     """
-    evidence = Evidence(document, runs, inputs, measurements, items, stale)
+    if attacker_flops is not None and not attacker_flops > 0:
+        raise UserError(f"attacker FLOPs = {attacker_flops:g} must be above 0.")
+    evidence = Evidence(document, runs, inputs, measurements, items, stale, attacker_flops)
     until, largest = _budget(evidence, budget)
     taught = placebo(evidence, until)
     teaching = {name for name, found in taught.items() if found["teaches"]}
@@ -61,6 +66,7 @@ def build(
         "setting": document["setting"]["name"],
         "budget": largest if until is None else until,
         "budget_asked": budget,
+        "attacker_flops": attacker_flops,
         "budgets": evidence.table.steps(),
         "attacks": [
             {
@@ -76,6 +82,7 @@ def build(
         "anchor": _anchor(evidence),
         "reference": _reference(evidence, rows, until, teaching),
         "placebo": taught,
+        "attack_agreement": agreement(rows),
         "oracle_matching": oracle_matching(evidence, until) if started else [],
         "rows": rows,
     }
@@ -144,7 +151,8 @@ def _row(
     teaching: Collection[str],
 ) -> dict[str, Any]:
     models = [evidence.model(configuration, seed) for seed in evidence.seeds]
-    robust = objectives.robustness(evidence, configuration, budget, teaching)
+    every = objectives.under_attacks(evidence, configuration, budget)
+    robust = objectives.robustness(evidence, configuration, every, teaching)
     claimed, reasons = objectives.claimed(evidence, configuration)
     done, total = _cell_counts(evidence, models)
     origins = {evidence.rows[m].origin for m in models if m is not None}
@@ -181,6 +189,7 @@ def _row(
         "raw": robust["raw"],
         "chosen_cells": _chosen(robust),
         "paper": paper_pair(evidence, configuration, budget),
+        "attacks": by_attack(evidence, configuration, every, budget),
     }
     row["weak_evidence"] = _weaknesses(evidence, row)
     return row

@@ -97,25 +97,32 @@ def _error(evidence: Evidence, base: np.ndarray | None, zero: np.ndarray | None)
     return None if base is None or zero is None else paired_error(base, zero)
 
 
+def under_attacks(
+    evidence: Evidence, configuration: Configuration, budget: int | None
+) -> list[dict[str, Any]]:
+    """What every attack within the budget does to every seed of a configuration, counted or not: raw numbers."""
+    return [
+        _seed(evidence, configuration, position, index, budget)
+        for position, attack in enumerate(evidence.attacks)
+        if attack["has_steps"] or budget is None or budget >= 1
+        for index in range(len(evidence.seeds))
+    ]
+
+
 def robustness(
     evidence: Evidence,
     configuration: Configuration,
-    budget: int | None,
+    every: Sequence[Mapping[str, Any]],
     teaching: Collection[str],
 ) -> dict[str, Any]:
     """Robust forget quality: `values`, `so_far`, `attack`, `reasons`, and per attack and seed the `raw` numbers.
 
-    The strongest counted attack is the one with the highest mean recovery over seeds. `values` are None until every
-    cell of the models, their oracles and their bases is complete; `so_far` is a mean over what there is.
+    `every` is what `under_attacks` gives. The strongest counted attack is the one with the highest mean recovery over
+    seeds. `values` are None until every cell of the models, their oracles and their bases is complete; `so_far` is a
+    mean over what there is.
     """
-    raw: list[dict[str, Any]] = []
-    for position, attack in enumerate(evidence.attacks):
-        within = attack["has_steps"] or budget is None or budget >= 1
-        if within and attack["counts"] in COUNTED and attack["name"] not in teaching:
-            raw += [
-                _seed(evidence, configuration, position, index, budget)
-                for index in range(len(evidence.seeds))
-            ]
+    counted = {a["name"] for a in evidence.attacks if a["counts"] in COUNTED} - set(teaching)
+    raw = [one for one in every if one["attack"] in counted]
     pending = _pending(evidence, configuration)
     reasons = sorted({one["reason"] for one in raw if one["reason"]}) + pending
     name, values = _worst(evidence, raw)

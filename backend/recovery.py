@@ -46,17 +46,18 @@ class Curves:
 
     def of_cells(self, cells: frozenset[int]) -> "Curves":
         """Some cells of the grid only."""
-        return self._where(np.isin(self.cell, list(cells)))
+        return self.where(np.isin(self.cell, list(cells)))
 
     def until(self, step: int | None) -> "Curves":
         """Evaluations up to a step; None is all of them."""
-        return self if step is None else self._where(self.step <= step)
+        return self if step is None else self.where(self.step <= step)
 
     def in_order(self) -> "Curves":
         """The same, sorted by step, then by the grid."""
-        return self._where(np.lexsort((self.cell, self.step)))
+        return self.where(np.lexsort((self.cell, self.step)))
 
-    def _where(self, chosen: np.ndarray) -> "Curves":
+    def where(self, chosen: np.ndarray) -> "Curves":
+        """The chosen evaluations, a mask or an order of indices."""
         return Curves(
             self.cell[chosen],
             self.run[chosen],

@@ -22,7 +22,11 @@ def known_study(engine: Engine | None, name: str, revision: int | None = None) -
 
 
 def frontier_document(
-    engine: Engine, study_name: str, budget: int | None = None, revision: int | None = None
+    engine: Engine,
+    study_name: str,
+    budget: int | None = None,
+    revision: int | None = None,
+    attacker_flops: float | None = None,
 ) -> dict[str, Any]:
     """The frontier document of a study (see `backend.frontier.build`).
 
@@ -71,6 +75,7 @@ def frontier_document(
         revision=record.revision,
         budget=budget,
         stale=stale_runs(runs),
+        attacker_flops=attacker_flops,
     )
 
 

@@ -25,6 +25,9 @@ def add(verbs: Verbs) -> None:
     for added in (frontier, export):
         added.add_argument("study")
         added.add_argument("--budget", type=int, metavar="STEP", help="attack steps that count")
+        added.add_argument(
+            "--attacker-flops", type=float, metavar="FLOPS", help="what one attack may cost at most"
+        )
         added.add_argument("--revision", type=int, help="of the study; default the newest")
 
 
@@ -89,7 +92,13 @@ def _document(arguments: argparse.Namespace) -> dict[str, Any]:
 
         known_study(None, arguments.study)
     assert engine is not None
-    return frontier_document(engine, arguments.study, arguments.budget, arguments.revision)
+    return frontier_document(
+        engine,
+        arguments.study,
+        arguments.budget,
+        arguments.revision,
+        arguments.attacker_flops,
+    )
 
 
 def _frontier(arguments: argparse.Namespace) -> None:
