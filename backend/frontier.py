@@ -17,6 +17,7 @@ from backend.evidence import COUNTED, Evidence
 from backend.paper import paper_pair
 from backend.stage import UserError
 from backend.statistics import summary
+from backend.study_metrics import StudyView, add_study_metrics
 from backend.tables import frame, relearning_curves
 
 __all__ = ["build", "frame", "hypervolume", "relearning_curves"]
@@ -38,12 +39,16 @@ def build(
     budget: int | None = None,
     stale: Collection[int] = (),
     attacker_flops: float | None = None,
+    siblings: Mapping[float, Sequence[Mapping[str, Any]]] | None = None,
+    other_items: Mapping[str, Mapping[tuple[int, int], np.ndarray]] | None = None,
 ) -> dict[str, Any]:
     """The frontier document: one row for each configuration, and what they are measured against.
 
     `budget` limits the attack's steps: the last evaluated step up to it counts, None means the largest;
     `attacker_flops` limits what one cell may have cost, so that attacks can be compared at equal expense. `stale` are
-    runs made by a part's older version; where the study itself holds both, they are found without it.
+    runs made by a part's older version; where the study itself holds both, they are found without it. `siblings` are
+    the rows of studies whose forget set has another size, by that size; `other_items` what metrics besides the forget
+    metric say of every item of the score part.
 
     Raises:
         UserError: the budget is below 0 or beyond the largest step of any attack, or the FLOPs are not above 0
@@ -59,6 +64,9 @@ def build(
         [_row(evidence, c, until, teaching) for c in document["configurations"]] if started else []
     )
     _mark_front(rows)
+    if rows:
+        sizes = _with_own_size(document, rows, siblings or {})
+        add_study_metrics(StudyView(evidence, rows, sizes, other_items or {}))
     attacks = evidence.attacks
     return {
         "study": document["name"],
@@ -86,6 +94,14 @@ def build(
         "oracle_matching": oracle_matching(evidence, until) if started else [],
         "rows": rows,
     }
+
+
+def _with_own_size(
+    document: Mapping[str, Any], rows: Sequence[dict[str, Any]], siblings: Mapping[float, Any]
+) -> dict[float, Any]:
+    """The rows of the studies that differ in the forget set's size, this one's under its own."""
+    size = document["setting"].get("parameters", {}).get("forget_size")
+    return {} if size is None else {**siblings, float(size): rows}
 
 
 def _anchor(evidence: Evidence) -> str:

@@ -1,5 +1,6 @@
 """From the database to a study's results: the one way that the command line and the pages share."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -8,6 +9,9 @@ from sqlalchemy import Engine
 from backend import frontier, plan
 from backend.stage import UserError
 from db import reads
+
+# Besides relearning, what speaks for an item in a verdict: sampled answers and what probes read off.
+WITNESSES = ("pass_at_k", "probe_accuracy", "lens_accuracy")
 
 
 def known_study(engine: Engine | None, name: str, revision: int | None = None) -> reads.StudyRecord:
@@ -27,6 +31,8 @@ def frontier_document(
     budget: int | None = None,
     revision: int | None = None,
     attacker_flops: float | None = None,
+    *,
+    with_siblings: bool = True,
 ) -> dict[str, Any]:
     """The frontier document of a study (see `backend.frontier.build`).
 
@@ -76,7 +82,36 @@ def frontier_document(
         budget=budget,
         stale=stale_runs(runs),
         attacker_flops=attacker_flops,
+        siblings=_siblings(engine, record) if with_siblings else None,
+        other_items={
+            name: reads.item_values(engine, None, name, "forget_score", study_id=record.id)
+            for name in WITNESSES
+        },
     )
+
+
+def _siblings(engine: Engine, record: reads.StudyRecord) -> dict[float, list[dict[str, Any]]]:
+    """The rows of all studies whose setting differs from this one's in the forget set's size only, by that size."""
+    mine = _apart_from_size(record.document["setting"])
+    if mine is None:
+        return {}
+    found = {}
+    for name, setting in reads.settings(engine):
+        theirs = _apart_from_size(setting)
+        if name != record.name and theirs is not None and theirs[0] == mine[0]:
+            if theirs[1] == mine[1]:
+                continue
+            document = frontier_document(engine, name, with_siblings=False)
+            found[theirs[1]] = document["rows"]
+    return found
+
+
+def _apart_from_size(setting: Mapping[str, Any]) -> tuple[tuple[str, str], float] | None:
+    """(the setting without the forget set's size, that size); None where it has none."""
+    parameters = dict(setting.get("parameters", {}))
+    size = parameters.pop("forget_size", None)
+    told = (str(setting.get("name")), repr(sorted(parameters.items())))
+    return None if size is None else (told, float(size))
 
 
 def stale_runs(runs: pd.DataFrame) -> set[int]:

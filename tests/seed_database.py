@@ -142,19 +142,19 @@ def _attacked(held: Held, row: Mapping[str, Any]) -> None:
 
 def _figures(split: str, value: float, step: int, count: int) -> list[dict[str, Any]]:
     about = {"split": split, "step": step, "standard_error": 0.01}
-    rows = [{**about, "metric": "accuracy", "value": value, "items": count}]
+    rows = [{**about, "metric": "answer_accuracy", "value": value, "items": count}]
     rows.append({**about, "metric": "loss", "value": 4 * (1 - value) + 0.05, "items": count})
     for sign, name in zip((-1, 1), CATEGORIES[split.partition("_")[0]], strict=True):
         shifted = min(1.0, max(0.0, value + sign * 0.02))
         rows.append(
-            {**about, "metric": "accuracy", "value": shifted, "category": name, "items": count // 2}
+            {**about, "metric": "answer_accuracy", "value": shifted, "category": name, "items": count // 2}
         )
     return rows  # fmt: skip
 
 
 def _items(split: str, value: float, step: int, count: int) -> dict[str, Any]:
     right = (np.arange(count) < round(value * count)).astype(np.float32)
-    return {"metric": "accuracy", "split": split, "step": step, "values": right}
+    return {"metric": "answer_accuracy", "split": split, "step": step, "values": right}
 
 
 def _answers(split: str, value: float, step: int) -> list[dict[str, Any]]:

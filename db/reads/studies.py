@@ -50,6 +50,14 @@ def _count_if(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.count(case((condition, 1)))
 
 
+def settings(engine: Engine) -> list[tuple[str, dict[str, Any]]]:
+    """(name, setting) of the newest revision of every study; the rest of their documents stays where it is."""
+    newest = select(func.max(Study.id)).group_by(Study.name)
+    query = select(Study.name, Study.document["setting"]).where(Study.id.in_(newest))
+    with reader(engine).connect() as c:
+        return [(row[0], row[1] or {}) for row in c.execute(query.order_by(Study.id))]
+
+
 def study(engine: Engine, name: str, revision: int | None = None) -> StudyRecord | None:
     """A study's newest revision, or the given one; None where there is none."""
     query = select(Study.__table__).where(Study.name == name)

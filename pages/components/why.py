@@ -35,6 +35,9 @@ def why(row: Mapping[str, Any], document: Mapping[str, Any]) -> None:
         st.info(reason)
 
 
+TEXTS = ("attack", "seed", "items", "chosen cell")
+
+
 def _formula(row: Mapping[str, Any], document: Mapping[str, Any]) -> None:
     raw = [found for found in row["raw"] if found]
     if not raw:
@@ -43,6 +46,7 @@ def _formula(row: Mapping[str, Any], document: Mapping[str, Any]) -> None:
     metric = document["reference"]["metric_forget"]
     table = pd.DataFrame(
         {
+            "attack": [f["attack"] for f in raw],
             "seed": [f["seed"] for f in raw],
             "base": [f["base"] for f in raw],
             "before": [f["before"] for f in raw],
@@ -56,7 +60,7 @@ def _formula(row: Mapping[str, Any], document: Mapping[str, Any]) -> None:
         }
     )
     three = st.column_config.NumberColumn(format="%.3f")
-    numbers = [str(name) for name in table if name not in ("seed", "items", "chosen cell")]
+    numbers = [str(name) for name in table if name not in TEXTS]
     st.dataframe(
         table,
         hide_index=True,
@@ -64,11 +68,12 @@ def _formula(row: Mapping[str, Any], document: Mapping[str, Any]) -> None:
         placeholder=DASH,
         column_config=dict.fromkeys(numbers, three),
     )
-    known = [f for f in raw if f["recovery"] is not None]
+    counted = [f for f in raw if row["worst_attack"] in (None, f["attack"])]
+    known = [f for f in counted if f["recovery"] is not None]
     if known:
         f = known[0]
         st.caption(
-            f"Seed {f['seed']}: recovery = (after − oracle after) / (base − oracle after)"
+            f"{f['attack']}, seed {f['seed']}: recovery = (after − oracle after) / (base − oracle after)"
             f" = ({number(f['after'])} − {number(f['oracle_after'])}) /"
             f" ({number(f['base'])} − {number(f['oracle_after'])}) = {number(f['recovery'])};"
             f" robust forget quality = 1 − recovery. The numbers are {metric.replace('_', ' ')} on the"

@@ -1,0 +1,43 @@
+"""Metrics of a whole study: what they see, and their place in the frontier's rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from backend import catalogue
+from backend.evidence import Evidence
+from backend.registry import load
+from backend.stage import NotApplicable
+
+Row = dict[str, Any]
+Items = Mapping[tuple[int, int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """What a metric of the level `study` sees.
+
+    `rows` are the frontier's; `siblings` the rows of studies that differ in their forget set's size only, by that size,
+    this study's among them; `items` the values of every item of some metrics on the score part, by metric.
+    """
+
+    evidence: Evidence
+    rows: Sequence[Row]
+    siblings: Mapping[float, Sequence[Row]] = field(default_factory=dict)
+    items: Mapping[str, Items] = field(default_factory=dict)
+
+
+def add_study_metrics(view: StudyView) -> None:
+    """Give every row its `study_metrics`: by metric `value`, `reason` where there is none, and what else it says."""
+    names = [p.name for p in catalogue.parts("metrics") if p.declared["level"] == "study"]
+    for row in view.rows:
+        row["study_metrics"] = {name: _reading(name, view, row) for name in names}
+
+
+def _reading(name: str, view: StudyView, row: Row) -> dict[str, Any]:
+    try:
+        return {"reason": None, **load("metrics", name)(view, row)}
+    except NotApplicable as why:
+        return {"value": None, "reason": f"n/a, because {why}"}
