@@ -51,6 +51,7 @@ def by_attack(
             "half_flops": _all([one["half_flops"] for one in along]),
             "half_examples": _half_examples(evidence, configuration, position, budget),
             "flops": _mean([_spent(evidence, one["cell"]) for one in mine]),
+            "run": mine[0]["cell"]["run"] if mine and mine[0]["cell"] else None,
             "worst_subject": _worst_subject(evidence, configuration, mine),
         }
     return found

@@ -15,6 +15,8 @@ import altair as alt
 import pandas as pd
 import vl_convert
 
+from backend.attack_frames import matrix
+from backend.charts.attacks import matrix_chart
 from backend.charts.frontier import caption, frontier_chart
 from backend.charts.labels import labels_chart, series
 from backend.charts.robustness import (
@@ -152,6 +154,16 @@ def _barred(text: str) -> str:
     return text.replace("|", r"\|").replace("\n", " ")
 
 
+def _along(curves: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The curves of every attack that has steps, and what its plots' names end in: nothing where it is the only one."""
+    if curves.empty:
+        return []
+    several = curves.groupby("attack", sort=False)["step"].nunique()
+    names = list(several[several > 1].index)
+    ends = {name: "" if len(names) == 1 else f"_{name}" for name in names}
+    return [(ends[name], curves[curves["attack"] == name]) for name in names]
+
+
 def charts(document: Mapping[str, Any], curves: pd.DataFrame) -> dict[str, Any]:
     """The plots of a study by name, from the same frames as the pages."""
     frame = frame_of(document)
@@ -162,12 +174,14 @@ def charts(document: Mapping[str, Any], curves: pd.DataFrame) -> dict[str, Any]:
     if len(frame) and frame["robust_forget_quality"].notna().any():
         found["compute"] = compute_chart(frame)
         found["dumbbell"] = dumbbell_chart(frame[~frame["method"].isin(["base", "oracle"])])
+    if len(frame) and len(document["attacks"]) > 1:
+        found["attacks"] = matrix_chart(matrix(document))
     if len(frame) and len(series(frame).dropna(subset=["robust_forget_quality"])):
         found["labels"] = labels_chart(frame)
-    if len(curves):
-        found["grid"] = grid_chart(curves, metric)
-    if len(curves) and (curves["cell"] == WORST).any():
-        found["relearning"] = relearning_chart(curves, metric)
+    for name, mine in _along(curves):
+        found[f"grid{name}"] = grid_chart(mine, metric)
+        if (mine["cell"] == WORST).any():
+            found[f"relearning{name}"] = relearning_chart(mine, metric)
     matched = pd.DataFrame(document.get("oracle_matching", []))
     matched = matched.dropna(subset=["kl", "after"]) if len(matched) else matched
     if len(matched):
@@ -248,6 +262,7 @@ def _files(document: Mapping[str, Any], curves: pd.DataFrame) -> dict[str, bytes
         "data/frontier.json": json.dumps(document, indent=1, ensure_ascii=False).encode(),
         "data/frontier.csv": csv(frame),
         "data/relearning.csv": csv(curves),
+        "data/attacks.csv": csv(matrix(document)),
         "tables/frontier.tex": latex(frame),
         "tables/frontier.md": markdown(frame),
         "caption.txt": f"{caption(frame)} {_evidence(frame)}\n".encode(),

@@ -79,6 +79,8 @@ def build(
         "attacks": [
             {
                 "name": a["name"],
+                "label": a.get("label", a["name"]),
+                "has_steps": a["has_steps"],
                 "grid_size": len(a["grid"]),
                 "steps": a["steps"],
                 "counts": a["counts"],

@@ -11,6 +11,7 @@ from backend.evidence import Evidence
 from backend.registry import load
 from backend.stage import NotApplicable
 
+VERDICTS = ("shown", "present but suppressed", "absent", "undecided")  # on an item
 Row = dict[str, Any]
 Items = Mapping[tuple[int, int], np.ndarray]
 

@@ -18,7 +18,13 @@ from backend.charts.robustness import (  # noqa: E402
 from backend.frontier import frame as frame_of  # noqa: E402
 from db import reads as database  # noqa: E402
 from pages.components import reads  # noqa: E402
+from pages.components.attack_matrix import add_attack, agreement, matrix_section  # noqa: E402
 from pages.components.downloads import downloads  # noqa: E402
+from pages.components.inside import (  # noqa: E402
+    membership_section,
+    places_section,
+    verdict_section,
+)
 from pages.components.matching import matching_frame  # noqa: E402
 
 
@@ -28,7 +34,14 @@ def relearning(study: str, metric: str) -> None:
     if curves.empty:
         st.info("No attack cell is complete yet.")
         return
+    along = curves.groupby("attack", sort=False)["step"].nunique()
+    names = list(along[along > 1].index)
+    if not names:
+        return
     st.subheader("Relearning curves")
+    if len(names) > 1:
+        chosen = st.selectbox("Attack along its steps", names, key="along", bind="query-params")
+        curves = curves[curves["attack"] == chosen]
     st.caption(
         "The worst case over the grid: at every step the attacker keeps the cell and step that look best on the validation part."
     )
@@ -97,12 +110,18 @@ def page() -> None:
         downloads(chart, frame, f"{study}-dumbbell")
     else:
         st.info("No configuration has all its attack cells yet.")
+    matrix_section(study, document, metric)
+    add_attack(study, document)
     relearning(study, metric)
     if known["robust_forget_quality"].notna().any():
         st.subheader("Robustness against compute")
         chart = compute_chart(frame, reads.theme()).properties(height=460)
         st.altair_chart(chart, key="compute", alt="Robust forget quality against compute")
         paper_pair(frame)
+    agreement(document)
+    verdict_section(document)
+    places_section(study, document)
+    membership_section(study, document)
     matching(study, document)
     placebo(document)
 

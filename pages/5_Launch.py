@@ -107,7 +107,28 @@ def study_form(source: dict[str, Any], problems: list[str]) -> dict[str, Any]:
     made["setting"] = setting.table
     made["recipes"] = recipes_form(source.get("recipes", []), form, problems)
     made["attacks"] = attacks_form(source.get("attacks", []), form, problems)
+    chosen = metrics_field(source.get("metrics", []), f"{form}-metrics")
+    made |= {"metrics": chosen} if chosen else {}
     return made
+
+
+def metrics_field(given: Any, key: str) -> Any:
+    """The metrics of every model beside the setting's own: their names, "all", or none."""
+    parts = [p for p in catalogue.parts("metrics") if p.declared["level"] != "study"]
+    names = [part.name for part in parts]
+    every = st.checkbox(
+        "Measure everything that a checkpoint can be asked for", given == "all", key=f"{key}-all"
+    )
+    if every:
+        return "all"
+    labels = {part.name: part.label for part in parts}
+    return st.multiselect(
+        "Metrics beside the setting's own",
+        names,
+        [name for name in given if name in names] if isinstance(given, list) else [],
+        format_func=lambda name: labels[name],
+        key=key,
+    )
 
 
 def seeds_field(seeds: list[int], key: str, problems: list[str]) -> list[Any]:

@@ -209,3 +209,33 @@ def test_the_version_of_the_data_changes_with_everything_that_pages_show(tmp_pat
         change()
         seen.append(reads.data_version(engine))
     assert len(set(seen)) == len(seen)
+
+
+def test_an_older_database_knows_the_metric_by_its_new_name(tmp_path: Path) -> None:
+    engine = session.open_database(create=True)
+    assert engine is not None
+    document = {
+        "name": "old",
+        "setting": {"forget_metric": "accuracy", "retain_metric": "loss"},
+        "metrics": {"accuracy": {"direction": "up"}, "loss": {}},
+    }
+    run = {
+        "fingerprint": "f", "stage": "base", "name": "base", "version": 1, "parameters": {},
+        "setting": {}, "precision": "fp32", "seed": 0, "parent": None, "inputs": {},
+    }  # fmt: skip
+    asked = {**run, "fingerprint": "g", "stage": "evaluate", "parent": "f", "parameters": {"metrics": ["accuracy", "loss"]}}  # fmt: skip
+    writes.submit(engine, name="old", document=document, runs=[run, asked])
+    with engine.begin() as c:
+        c.execute(text("INSERT INTO measurement (run_id, metric, split, category, step, value, attempt) VALUES (2, 'accuracy', 'forget_score', '', 0, 0.5, 1)"))  # fmt: skip
+        c.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    session._engines.clear()
+    engine = session.open_database(create=True)
+    assert engine is not None
+    found = reads.measurements(engine, run_ids=[2])
+    assert found[["metric", "value"]].values.tolist() == [["answer_accuracy", 0.5]]
+    stored = reads.study(engine, "old")
+    assert stored is not None
+    assert stored.document["setting"] == {"forget_metric": "answer_accuracy", "retain_metric": "loss"}  # fmt: skip
+    assert list(stored.document["metrics"]) == ["answer_accuracy", "loss"]
+    row = reads.run(engine, 2)
+    assert row is not None and row["parameters"] == {"metrics": ["answer_accuracy", "loss"]}

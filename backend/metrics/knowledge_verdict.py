@@ -9,14 +9,9 @@ from backend.evidence import Evidence
 from backend.objectives import oracle_of
 from backend.registry import metric
 from backend.stage import NotApplicable
-from backend.study_metrics import Row, StudyView
+from backend.study_metrics import VERDICTS, Row, StudyView
 
-SHOWN, SUPPRESSED, ABSENT, UNDECIDED = VERDICTS = (
-    "shown",
-    "present but suppressed",
-    "absent",
-    "undecided",
-)
+SHOWN, SUPPRESSED, ABSENT, UNDECIDED = VERDICTS
 PROBES = {"linear_probe": "probe_accuracy", "logit_lens": "lens_accuracy"}
 RELEARNING = ("relearn", "relearn_lora", "perturb_relearn")
 

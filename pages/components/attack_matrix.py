@@ -1,0 +1,189 @@
+"""Methods × attacks, what a click on a cell opens, and how to fill what is missing."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from backend import catalogue, plan
+from backend import study as studies
+from backend.attack_frames import KNOWN, MISSING, matrix, pivot
+from backend.charts.attacks import matrix_chart
+from backend.charts.robustness import cells_chart
+from backend.stage import UserError
+from db import reads as database
+from db import writes
+from pages.components import reads
+from pages.components.downloads import downloads
+from pages.components.shown import DASH, flops, number
+
+NOTES = {
+    "weights": "changes weights",
+    "access": "leaves weights alone",
+    "policy": "would succeed against the oracle too; never counted",
+    "probe": "shows what is there; never counted",
+}
+
+
+def matrix_section(study: str, document: dict[str, Any], metric: str) -> None:
+    """The matrix, its table, the chosen cell, and the buttons that queue what is missing."""
+    frame = matrix(document)
+    st.subheader("Methods × attacks")
+    st.caption(
+        "Recovery under the strongest cell of each attack's grid: 0 is the oracle's level, 1 what the base knew."
+        " Blank cells are not complete; *n/a* says why on hover; what *teaches* brings out facts that were never trained."
+        " Click a cell for its curve, grid and examples."
+    )
+    chart = matrix_chart(frame, reads.theme())
+    event: Any = st.altair_chart(
+        chart, on_select="rerun", selection_mode=["cell"], key="matrix", alt=_told(frame)
+    )
+    downloads(chart, frame, f"{study}-attacks", table=False)
+    with st.expander("The matrix as a table"):
+        st.dataframe(pivot(frame), width="stretch")
+    missing(study, frame)
+    picked = (event or {}).get("selection", {}).get("cell", [])
+    chosen = picked[0] if picked else None
+    options = [f"{r.configuration}: {r.label}" for r in frame.itertuples()]
+    marks = [
+        chosen is not None
+        and (r.configuration, r.attack) == (chosen.get("configuration"), chosen.get("attack"))
+        for r in frame.itertuples()
+    ]
+    name = st.selectbox(
+        "Look at one cell",
+        options,
+        index=marks.index(True) if any(marks) else None,
+        placeholder="Click one above, or choose it here",
+        key=f"cell {chosen}",
+    )
+    if name is not None:
+        cell(study, document, frame.iloc[options.index(name)], metric)
+
+
+def _told(frame: pd.DataFrame) -> str:
+    known = frame[(frame["state"] == KNOWN) & ~frame["method"].isin(["base", "oracle"])]
+    if known.empty:
+        return "Methods × attacks; no cell is complete yet"
+    worst = known.sort_values("recovery").iloc[-1]
+    return (
+        f"Methods × attacks: recovery of {known['configuration'].nunique()} configurations under"
+        f" {known['attack'].nunique()} attacks; the highest is {worst['recovery']:.2f},"
+        f" {worst['configuration']} under {worst['label']}"
+    )
+
+
+def missing(study: str, frame: pd.DataFrame) -> None:
+    """What is not complete: waiting by itself, or queued again by a button."""
+    engine = reads.engine()
+    if engine is None or not (frame["state"] == MISSING).any():
+        return
+    lacking = int((frame["cells_total"] - frame["cells_done"]).sum())
+    record = database.study(engine, study)
+    runs = database.study_runs(engine, record.id) if record else pd.DataFrame({"state": []})
+    ended = runs[runs["state"].isin(["failed", "cancelled"])]
+    st.caption(f"{lacking} attack cells are not complete.")
+    label = f"Queue {len(ended)} failed or cancelled runs again"
+    if len(ended) and st.button(label, key="queue_missing"):
+        writes.retry(engine, [int(run) for run in ended["id"]])
+        st.rerun()
+
+
+def add_attack(study: str, document: dict[str, Any]) -> None:
+    """Queue another attack on every model of the study, as a new revision; what exists is reused."""
+    known = {attack["name"] for attack in document["attacks"]}
+    others = [part for part in catalogue.parts("attacks") if part.name not in known]
+    engine = reads.engine()
+    record = database.study(engine, study) if engine else None
+    if not others or record is None or engine is None or not record.document.get("source"):
+        return
+    with st.expander("Add an attack to this study"):
+        labels = {part.label: part for part in others}
+        part = labels[str(st.selectbox("Attack", list(labels), key="add_attack"))]
+        st.caption(f"{part.summary} It {NOTES[part.declared['counts']]}. Source: {part.source}.")
+        source = record.document["source"]
+        with_it = {**source, "attacks": [*source.get("attacks", []), {"name": part.name}]}
+        if not st.button("Queue it on every model", key="queue_attack"):
+            return
+        try:
+            resolved = studies.resolve(with_it)
+        except UserError as mistake:
+            st.error(str(mistake))
+            return
+        rows = plan.as_rows(resolved.runs)
+        writes.submit(engine, name=study, document=resolved.document, runs=rows)
+        st.rerun()
+
+
+def cell(study: str, document: dict[str, Any], row: pd.Series, metric: str) -> None:
+    """One configuration under one attack: its numbers, its curve, its grid, its examples."""
+    st.markdown(f"**{row['configuration']} under {row['label']}**")
+    if row["reason"]:
+        st.info(str(row["reason"]))
+    columns = st.columns(5)
+    columns[0].metric("Recovery", number(row["recovery"]))
+    columns[1].metric("Raw, after", number(row["after"]))
+    columns[2].metric(
+        "Area under the curve", number(row["area"]), help="mean recovery along the attack"
+    )
+    steps = row["half_steps"]
+    columns[3].metric(
+        "Steps to half",
+        DASH if pd.isna(steps) else f"{steps:.0f}",
+        help="where every seed comes to one half",
+    )
+    columns[4].metric("Attacker's FLOPs", flops(row["flops"]), help="of the cell that counts")
+    if row["worst_subject"]:
+        st.caption(
+            f"Most comes back of *{row['worst_subject']}*: {number(row['worst_subject_value'])}, against"
+            f" {number(row['after'])} over all. The largest of many small means is high by chance alone."
+        )
+    curves = reads.curves(study)
+    mine = curves[
+        (curves["configuration"] == row["configuration"]) & (curves["attack"] == row["attack"])
+    ]
+    if len(mine) and mine["step"].nunique() > 1:
+        st.altair_chart(cells_chart(mine, metric), key="cell_curve", alt="Every cell of the grid")
+    elif len(mine):
+        grid = mine.groupby("cell")[["validation", "score"]].mean().reset_index()
+        st.dataframe(grid, hide_index=True, width="stretch")
+    examples(document, row)
+
+
+def examples(document: dict[str, Any], row: pd.Series) -> None:
+    """Questions and answers of the run that counts for the first seed."""
+    engine = reads.engine()
+    found = next(r for r in document["rows"] if r["configuration"] == row["configuration"])
+    run = found["attacks"][row["attack"]].get("run")
+    if engine is None or run is None:
+        return
+    samples = database.samples(engine, int(run))
+    if len(samples):
+        st.dataframe(
+            samples[["category", "question", "expected", "answer", "correct"]],
+            hide_index=True,
+            width="stretch",
+        )
+    st.html(f'<a href="Runs?run={int(run)}" target="_self">run {int(run)}</a>')
+
+
+def agreement(document: dict[str, Any]) -> None:
+    """Do attacks, and seeds, rank the methods alike?"""
+    found = document["attack_agreement"]
+    labels = {attack["name"]: attack["label"] for attack in document["attacks"]}
+    if not found["attacks"] and not found["seeds"]:
+        return
+    st.subheader("Do attacks agree on who is best?")
+    st.caption(
+        "Kendall's τ of the methods' ranking by recovery: 1 is the same order, −1 the reverse. A method's rank under one attack says"
+        " little about another where τ is low."
+    )
+    columns = st.columns(2)
+    pairs = pd.DataFrame(found["attacks"])
+    if len(pairs):
+        pairs[["one", "other"]] = pairs[["one", "other"]].map(lambda name: labels.get(name, name))
+        columns[0].dataframe(pairs.sort_values("tau"), hide_index=True, width="stretch")
+    seeds = pd.DataFrame(found["seeds"])
+    if len(seeds):
+        seeds["attack"] = seeds["attack"].map(lambda name: labels.get(name, name))
+        columns[1].dataframe(seeds, hide_index=True, width="stretch")
