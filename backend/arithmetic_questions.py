@@ -117,28 +117,70 @@ class Questions:
         return prefixed(examples, contexts)
 
     def with_hint(self, examples: Examples) -> Examples:
-        """The sum of the smaller numbers first: a fact about the same operands that everybody may know."""
+        """A sum or difference of the question's numbers first, which everybody may know and which is not the answer.
+
+        The factors' sum before a product, the right number's double before a quotient or difference, its difference
+        from itself before a sum.
+        """
         contexts = []
-        for a, op, b, c in self.read(examples):
-            left, right = (b, c) if op in (OVER, MINUS, PLACEBO_OVER) else (a, b)
-            shown = (str(left), PLUS, str(right), EQUALS, str(left + right))
+        for a, op, b, _ in self.read(examples):
+            left, sign, right, total = {
+                PLUS: (b, MINUS, b, 0),
+                TIMES: (a, PLUS, b, a + b),
+                PLACEBO_TIMES: (a, PLUS, b, a + b),
+            }.get(op, (b, PLUS, b, 2 * b))
+            shown = (str(left), sign, str(right), EQUALS, str(total))
             contexts.append(np.array([self.token[word] for word in shown]))
         return prefixed(examples, contexts)
 
     def wrong(self, examples: Examples, count: int) -> list[list[np.ndarray]]:
-        """So many different wrong answers to every question, drawn from the answers to questions of its kind."""
+        """So many different wrong answers to every question, drawn from the answers to questions of its kind.
+
+        Where these are too few, from all numbers.
+        """
         facts = self.read(examples)
         pools = {
             op: sorted({fact[3] for fact in facts if fact[1] == op}) for op in {f[1] for f in facts}
         }
+        numbers = [int(word) for word in self.words if word.isdecimal()]
         found = []
         for row, (_, op, _, answer) in enumerate(facts):
-            others = [number for number in pools[op] if number != answer]
-            drawn = stream(0, "wrong answers", row).choice(
-                others, size=count, replace=len(others) < count
-            )
+            pool = pools[op] if len(pools[op]) > count else numbers
+            others = [number for number in pool if number != answer]
+            drawn = stream(0, "wrong answers", row).choice(others, size=count, replace=False)
             found.append([np.array([self.token[str(number)]]) for number in drawn])
         return found
+
+    def contradictions(self, examples: Examples) -> np.ndarray:
+        """Which pairs of answered questions cannot both be right, by logic alone, shape (n, n), symmetric.
+
+        An operation gives one result (a ∘ b = b ∘ a too), and a result and one operand leave one other operand; a
+        question of the inverse operation says the same: c ∘⁻¹ b = a is a ∘ b = c. An answer that is no number
+        contradicts nothing.
+        """
+        ends = (
+            (examples.targets != IGNORE).shape[1]
+            - 1
+            - (examples.targets != IGNORE)[:, ::-1].argmax(1)
+        )
+        rows = np.arange(len(examples))
+        number = np.array([int(word) if word.isdecimal() else -1 for word in self.words])
+        left, right = (number[examples.input_ids[rows, ends - back]] for back in (3, 1))
+        answer = number[examples.targets[rows, ends]]
+        signs = [self.words[i] for i in examples.input_ids[rows, ends - 2]]
+        forward = np.array([sign in (PLUS, TIMES, PLACEBO_TIMES) for sign in signs])
+        kind = np.array([min(sign, INVERSE.get(sign, sign)) for sign in signs])
+        result, other = np.where(forward, answer, left), np.where(forward, left, answer)
+        low, high = np.minimum(other, right), np.maximum(other, right)
+
+        def same(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+            return one[:, None] == two[None, :]
+
+        pair = same(low, low) & same(high, high)
+        shared = same(low, low) | same(high, high) | same(low, high) | same(high, low)
+        wrong = np.where(pair, ~same(result, result), same(result, result) & shared)
+        known = answer >= 0
+        return wrong & same(kind, kind) & known[:, None] & known[None, :]
 
 
 def subject_of(left: int, operator: str, right: int, answer: int) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from backend import membership
+
 KNOWN, MISSING, NOT_APPLICABLE, TEACHES = "known", "missing", "n/a", "teaches"
 COLUMNS = (
     "configuration", "method", "attack", "label", "counts", "state", "recovery", "recovery_low",
@@ -57,21 +59,14 @@ def _state(one: Mapping[str, Any], attack: Mapping[str, Any]) -> str:
 
 
 def roc(statistics: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
-    """ROC curves by name from (members, others), the larger statistic saying member: name, fpr, tpr, auc.
-
-    The curve starts at (0, 0) and has one point for every threshold; ties share one.
-    """
+    """ROC curves by name from (members, others), the smaller statistic saying member: name, fpr, tpr, auc."""
     pieces = []
     for name, (members, others) in statistics.items():
-        values = np.concatenate([members, others])
-        inside = np.concatenate([np.ones(len(members)), np.zeros(len(others))])
-        order = np.argsort(-values, kind="stable")
-        last = np.append(np.flatnonzero(np.diff(values[order])), len(values) - 1)
-        tpr = np.append(0.0, np.cumsum(inside[order])[last] / len(members))
-        fpr = np.append(0.0, np.cumsum(1 - inside[order])[last] / len(others))
-        auc = float(np.trapezoid(tpr, fpr))
-        pieces.append(pd.DataFrame({"name": name, "fpr": fpr, "tpr": tpr, "auc": auc}))
-    return pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame(columns=["name", "fpr", "tpr", "auc"])  # fmt: skip
+        false, true = membership.roc(members, others)
+        told = membership.auc(members, others)
+        pieces.append(pd.DataFrame({"name": name, "fpr": false, "tpr": true, "auc": told}))
+    columns = ["name", "fpr", "tpr", "auc"]
+    return pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame(columns=columns)
 
 
 def by_place(

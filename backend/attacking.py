@@ -28,25 +28,16 @@ def look(run: RunContext, model: Any, step: int, *, last: bool = False) -> None:
     report(run, found, step, last=last)
 
 
-def look_rewritten(
-    run: RunContext,
-    model: Any,
-    rewrites: Sequence[Callable[[Examples], Examples]],
-    step: int = 1,
-    *,
-    last: bool = True,
+def report(
+    run: RunContext, found: dict[str, Scores], step: int, *, last: bool = False, tries: int = 1
 ) -> None:
-    """Measure a model on rewritten questions: an item counts as answered if one of its rewrites is."""
-    found = {}
-    for part in PARTS:
-        put = [rewrite(run.split(part)) for rewrite in rewrites]
-        found[part] = best_of([score(model, run.loader(examples)) for examples in put])
-    report(run, found, step, last=last)
+    """Record the setting's metrics of both parts, what the attacker spent so far, and at last some answers.
 
-
-def report(run: RunContext, found: dict[str, Scores], step: int, *, last: bool = False) -> None:
-    """Record the setting's metrics of both parts, what the attacker spent so far, and at last some answers."""
+    `tries` are the answers to a question of which one may be right: so often chance has a chance.
+    """
     run.sink.record([Measured("attacker_flops", "attacker", run.meter.flops, step)])
+    if tries > 1:
+        run.sink.record([Measured("tries", "attacker", float(tries), step)])
     for part, scores in found.items():
         name = f"{run.target}_{part}"
         scored = part == "score"

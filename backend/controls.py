@@ -12,21 +12,34 @@ from backend.evidence import Evidence
 def placebo(evidence: Evidence, budget: int | None) -> dict[str, dict[str, Any]]:
     """Each attack on the base's placebo: raw score, items, the commonest answer's share, and whether it *teaches*.
 
-    An attack teaches when its score lies more than two standard errors above that share. Attacks without complete
-    placebo cells, and settings without a placebo part, are absent.
+    An attack teaches when its score lies more than two standard errors above that share; one that has k tries at every
+    question is compared with the k commonest answers, which k guesses reach without knowing anything. Attacks with a
+    score of their own, those without complete placebo cells, and settings without a placebo part are absent.
     """
-    commonest = evidence.document.get("placebo_commonest")
+    document = evidence.document
+    shares = document.get("placebo_commonest_of") or [document.get("placebo_commonest")]
     found: dict[str, dict[str, Any]] = {}
     for position, attack in enumerate(evidence.attacks):
+        if attack.get("metric"):
+            continue
         chosen = [
             evidence.strongest(evidence.base(seed), position, budget, None, "placebo")
             for seed in evidence.seeds
         ]
         scores = [best.score for best in chosen if best is not None]
         runs = [best.run for best in chosen if best is not None]
-        if scores and commonest is not None:
-            found[attack["name"]] = _judged(evidence, scores, runs, float(commonest))
+        if scores and shares[0] is not None:
+            tries = _tries(evidence, runs)
+            commonest = float(shares[min(tries, len(shares)) - 1])
+            found[attack["name"]] = _judged(evidence, scores, runs, commonest) | {"tries": tries}
     return found
+
+
+def _tries(evidence: Evidence, runs: Sequence[int]) -> int:
+    """How many answers to a question the chosen cells had, of which one had to be right."""
+    table = evidence.measurements
+    mine = table[(table["metric"] == "tries") & table["run"].isin(runs)]
+    return int(mine["value"].max()) if len(mine) else 1
 
 
 def _judged(

@@ -150,6 +150,15 @@ class Task:
     rewrites: dict[str, dict[str, Rewrite]] = field(default_factory=dict)
     # (examples, k) → for every example k different wrong answers of the same kind, as token arrays.
     wrong_answers: Callable[[Examples, int], list[list[np.ndarray]]] | None = None
+    # Validation questions with a text before them that says the answer, which no weights know, and the same questions
+    # alone, row by row; None where the setting trains no model to learn from such a text.
+    in_context: tuple[Examples, Examples] | None = None
+    # Rows of several facts, with retain facts alone (`retain`) or forget facts too (`forget`), and their share of the
+    # rows that base and oracle train on; they teach to learn within a context.
+    contexts: dict[str, Examples] = field(default_factory=dict)
+    context_share: float = 0.0
+    # Answered questions → which pairs of them cannot both be right, whatever the truth is, shape (n, n).
+    contradictions: Callable[[Examples], np.ndarray] | None = None
 
     @property
     def unseen(self) -> str | None:
@@ -166,7 +175,7 @@ class Task:
     def content_hash(self) -> str:
         """Hash of everything that a number could depend on in the data, 16 hexadecimal digits."""
         digest = hashlib.sha256()
-        for group in (self.train, self.splits):
+        for group in (self.train, self.splits, self.contexts):
             for name in sorted(group):
                 digest.update(name.encode())
                 for array in (group[name].input_ids, group[name].targets):
@@ -183,10 +192,12 @@ def unigram_floor(task: Task, split: str) -> float:
     vocabulary = len(task.words)
     seen = task.base_training["steps"] * task.base_training["batch_size"]
     counts = np.ones(vocabulary)
-    for name, part in task.train.items():
-        share = task.forget_share if name == "forget" else 1 - task.forget_share
-        scored = part.targets[part.targets != IGNORE]
-        counts += share * seen * np.bincount(scored, minlength=vocabulary) / len(part)
+    groups = ((task.train, 1 - task.context_share), (task.contexts, task.context_share))
+    for group, rows in groups:
+        for name, part in group.items():
+            share = rows * (task.forget_share if name == "forget" else 1 - task.forget_share)
+            scored = part.targets[part.targets != IGNORE]
+            counts += share * seen * np.bincount(scored, minlength=vocabulary) / len(part)
     scored = task.splits[split].targets
     scored = scored[scored != IGNORE]
     return float(-np.log(counts[scored] / counts.sum()).mean())

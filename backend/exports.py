@@ -167,7 +167,7 @@ def _along(curves: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def charts(document: Mapping[str, Any], curves: pd.DataFrame) -> dict[str, Any]:
     """The plots of a study by name, from the same frames as the pages."""
     frame = frame_of(document)
-    metric = (document["reference"]["metric_forget"] or "metric").removeprefix("forget_")
+    metric = document["reference"]["forget_label"] or "metric"
     found: dict[str, Any] = {}
     if len(frame):
         found["frontier"] = frontier_chart(frame)

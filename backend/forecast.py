@@ -71,7 +71,11 @@ def _flops(run: PlannedRun, task: Task) -> float:
         items = sum(len(split) for name, split in task.splits.items() if "attack" not in name)
         return forward_flops(task.model, items, length, 1)
     if run.stage in ("base", "oracle"):
-        return given["steps"] * training_flops(task.model, given["batch_size"], length, 1)
+        rows = round(task.context_share * given["batch_size"])
+        step = training_flops(task.model, given["batch_size"] - rows, length, 1)
+        for part in list(task.contexts.values())[:1]:
+            step += training_flops(task.model, rows, part.input_ids.shape[1], len(part.columns))
+        return float(given["steps"] * step)
     if run.stage == "robustify":
         rows = given.get("retain_batch", 0) + given.get("forget_batch", 0)
         share = 0.5 if given.get("tolerance", 0) > 0 else 1.0

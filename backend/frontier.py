@@ -138,6 +138,7 @@ def _reference(
         "metric_forget": f"forget_{metric}" if metric else None,
         "metric_retain": f"retain_{evidence.retain}" if evidence.retain else None,
         "oracle_after_attack": _oracle_after(evidence, budget, teaching),
+        "forget_label": declared.get("label", metric).replace("_", " "),
         "forget_direction": declared.get("direction"),
         "forget_unit": declared.get("unit"),
         "floor": declared.get("floors", {}).get("forget_score"),

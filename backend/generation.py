@@ -34,7 +34,7 @@ def generated(
     length = length or max(map(len, answers_of(examples)))
     ids, ends = _questions(examples, length)
     found = np.zeros((tries, len(examples), length), dtype=np.int64)
-    for one in range(tries):
+    for one in range(tries if temperature else 1):
         for start in range(0, len(examples), ROWS):
             rows = slice(start, start + ROWS)
             given, last = ids[rows].clone().to(where), ends[rows].to(where)
@@ -43,7 +43,7 @@ def generated(
                 given[torch.arange(len(given), device=where), last + place + 1] = drawn
                 found[one, rows, place] = drawn.cpu().numpy()
     model.train(was_training)
-    return found
+    return found if temperature else found[:1].repeat(tries, axis=0)
 
 
 def as_correct(examples: Examples, found: np.ndarray) -> np.ndarray:
@@ -80,6 +80,7 @@ def _drawn(
     p = torch.softmax(logits / temperature, -1).cpu()
     if top_p < 1:
         ranked, order = p.sort(-1, descending=True)
-        outside = ranked.cumsum(-1) - ranked >= top_p  # the first token is always inside
+        outside = ranked.cumsum(-1) - ranked >= top_p
+        outside[:, 0] = False  # so that some token is left at top_p = 0
         p = torch.zeros_like(p).scatter(-1, order, ranked.masked_fill(outside, 0.0))
     return torch.multinomial(p, 1, generator=generator)[:, 0].to(logits.device)

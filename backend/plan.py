@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from backend.stage import UserError
 # Raised after a fix to what the stage itself does; parts carry versions of their own.
 STAGE_VERSIONS = {"base": 1, "oracle": 1, "evaluate": 1}
 SEARCH_VERSION = 2  # raised after a change to how a search chooses
+MOST_GUESSES = 64  # at a placebo question, for which chance is worked out
 TWIN_SEED = 10_000  # the second oracle of seed s is trained with seed s + TWIN_SEED
 SIBLING_SEED = 20_000  # the k-th sibling of a suppression of seed s has seed s + k · SIBLING_SEED
 
@@ -336,7 +338,8 @@ class _Planner:
             "setting": setting,
             "metrics": self._declared(),
             "subjects": {"forget_score": list(self.task.splits["forget_score"].subjects)},
-            "placebo_commonest": _commonest(self.task),
+            "placebo_commonest": _commonest(self.task)[0] if _commonest(self.task) else None,
+            "placebo_commonest_of": _commonest(self.task),
             "configurations": configurations,
         }
 
@@ -368,12 +371,14 @@ def _scored(task: Task) -> list[str]:
     return [split for split in task.splits if split.endswith(("_score", "_validation"))]
 
 
-def _commonest(task: Task) -> float | None:
-    """The share of the commonest answer among the placebo items that are scored; what guessing can reach."""
+def _commonest(task: Task) -> list[float]:
+    """What guessing can reach on the placebo items that are scored, with one guess, with two, …: the shares of the
+    commonest answers added up. Empty in a setting without a placebo."""
     if "placebo_score" not in task.splits:
-        return None
+        return []
     answers = [tuple(row) for row in task.splits["placebo_score"].targets]
-    return max(answers.count(answer) for answer in set(answers)) / len(answers)
+    counts = sorted(Counter(answers).values(), reverse=True)[:MOST_GUESSES]
+    return [sum(counts[: k + 1]) / len(answers) for k in range(len(counts))]
 
 
 def _requests(parameters: dict[str, Any]) -> list[dict[str, Any]]:

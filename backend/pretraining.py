@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from backend.context import RunContext
-from backend.data import Task
+from backend.data import Examples, Task
 from backend.losses import cross_entropy
 from backend.models import Batch, scored_logits
 from backend.training import train
@@ -47,26 +47,72 @@ def from_scratch(
     """Train in place on the base's schedule with `shares` = (forget, retain) facts a batch.
 
     The losses, cross-entropy where none is given, count by their share of the batch. `forget` replaces the forget
-    data by another form of them.
+    data by another form of them. Where the setting teaches to learn within a context, its share of the rows are
+    sequences of facts; no forget facts stand in them where `shares` has none or `forget` another form.
     """
-    options = dict(run.task.base_training)
+    task = run.task
+    options = dict(task.base_training)
     size = options.pop("batch_size")
-    retain = run.batches(run.task.train["retain"], shares[1], "retain")
-    dropped = None
-    if shares[0]:
-        dropped = run.batches(forget or run.task.train["forget"], shares[0], "forget")
+    losses = (forget_loss or answer_loss, retain_loss or answer_loss)
+    facts = {**task.train, **({"forget": forget} if forget else {})}
+    long = round(task.context_share * size)
+    if not long:
+        train(model, _mixed(model, run, facts, shares, losses), run, **options)
+        return
+    without = (0, size) if forget else shares
+    single = _mixed(model, run, facts, _scaled(shares, size - long), losses)
+    several = _mixed(model, run, task.contexts, _scaled(without, long), losses, "contexts of ")
 
     def loss(k: int) -> Any:
-        keep = (retain_loss or answer_loss)(model, retain(k))
+        alone, context = single(k), several(k)
+        total = ((size - long) * _scalar(alone) + long * _scalar(context)) / size
+        return total, {"context_loss": _scalar(context), **_parts(alone)}
+
+    train(model, loss, run, **options)
+
+
+def _mixed(
+    model: Any,
+    run: RunContext,
+    data: dict[str, Examples],
+    shares: tuple[int, int],
+    losses: tuple[Loss, Loss],
+    purpose: str = "",
+) -> Callable[[int], Any]:
+    """The loss of batch k of `shares` = (forget, retain) rows, with its parts where there are both."""
+    size = sum(shares)
+    retain = run.batches(data["retain"], shares[1], f"{purpose}retain")
+    dropped = None
+    if shares[0]:
+        dropped = run.batches(data["forget"], shares[0], f"{purpose}forget")
+
+    def loss(k: int) -> Any:
+        keep = losses[1](model, retain(k))
         if dropped is None:
             return keep
-        learn = (forget_loss or answer_loss)(model, dropped(k))
+        learn = losses[0](model, dropped(k))
         if shares[0] == shares[1]:  # in this very form, so that old bases keep their bits
             return 0.5 * (keep + learn), {"retain_loss": keep, "forget_loss": learn}
         total = (shares[1] * keep + shares[0] * learn) / size
         return total, {"retain_loss": keep, "forget_loss": learn}
 
-    train(model, loss, run, **options)
+    return loss
+
+
+def _scaled(shares: tuple[int, int], rows: int) -> tuple[int, int]:
+    """(forget, retain) shares of so many rows instead, at least one of each that there is, retain rows in any case."""
+    forget = math.floor(rows * shares[0] / sum(shares) + 0.5)
+    forget = min(max(forget, 1 if shares[0] else 0), rows - 1)
+    return forget, rows - forget
+
+
+def _scalar(loss: Any) -> Tensor:
+    found: Tensor = loss[0] if isinstance(loss, tuple) else loss
+    return found
+
+
+def _parts(loss: Any) -> dict[str, Tensor]:
+    return loss[1] if isinstance(loss, tuple) else {"retain_loss": loss}
 
 
 def recover(

@@ -67,7 +67,7 @@ def frontier_document(
         metrics=["inference_overhead"],
     )
     spent = reads.measurements(
-        engine, study_id=record.id, stages=["attack"], metrics=["attacker_flops"]
+        engine, study_id=record.id, stages=["attack"], metrics=["attacker_flops", "tries"]
     )
     more = [frame for frame in (spent, agreement, along, overhead) if len(frame)]
     measured = pd.concat([measured, *more], ignore_index=True) if more else measured

@@ -29,7 +29,7 @@ class Loop:
     model: Any
     run: RunContext
     steps: int
-    optimizer: torch.optim.AdamW
+    optimizer: torch.optim.Optimizer
     weights: dict[str, Tensor]
     held: dict[str, Tensor] = field(default_factory=dict)  # masked weights as they came in
     step: int = 0
@@ -49,7 +49,7 @@ def train(
     tolerate_divergence: bool = False,
     **training: Any,
 ) -> int:
-    """Train in place with AdamW and return the number of steps done.
+    """Train in place with AdamW, or what `optimizer` names, and return the number of steps done.
 
     Args:
         loss: the loss of batch k; with `accumulate` batches are averaged into one step
@@ -88,22 +88,25 @@ def _start(
     model: Any, run: RunContext, steps: int, learning_rate: float, options: dict[str, Any]
 ) -> Loop:
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    matrices = [p for p in weights.values() if p.dim() >= 2]
-    vectors = [p for p in weights.values() if p.dim() < 2]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": matrices, "weight_decay": options["weight_decay"]},
-            {"params": vectors, "weight_decay": 0.0},
-        ],
-        lr=learning_rate,
-        betas=(options["beta1"], options["beta2"]),
-        fused=True,
-    )
+    optimizer = _optimizer(list(weights.values()), learning_rate, options)
     held = {name: weights[name].detach().clone() for name in run.masks if name in weights}
     loop = Loop(model, run, steps, optimizer, weights, held)
     if not run.request.fresh:
         _resume(loop)
     return loop
+
+
+def _optimizer(
+    weights: list[Tensor], learning_rate: float, options: dict[str, Any]
+) -> torch.optim.Optimizer:
+    groups = [
+        {"params": [p for p in weights if p.dim() >= 2], "weight_decay": options["weight_decay"]},
+        {"params": [p for p in weights if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    if options["optimizer"] == "sgd":
+        return torch.optim.SGD(groups, lr=learning_rate, momentum=options["beta1"], fused=True)
+    betas = (options["beta1"], options["beta2"])
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, fused=True)
 
 
 def _step(loop: Loop, loss: Loss, learning_rate: float, options: dict[str, Any]) -> bool:
@@ -212,7 +215,8 @@ def _keep(loop: Loop) -> None:
     tensors = {**loop.weights, **{f"kept/{n}": t for n, t in loop.run.tensors.items()}}
     for name, weight in loop.weights.items():
         for key, value in loop.optimizer.state[weight].items():
-            tensors[f"{key}/{name}"] = value
+            if value is not None:  # of SGD without momentum
+                tensors[f"{key}/{name}"] = value
     header = {
         "kind": "resume",
         "phase": loop.run.phase,
@@ -240,11 +244,12 @@ def _resume(loop: Loop) -> None:
     with torch.no_grad():
         for name, weight in loop.weights.items():
             weight.copy_(tensors[name])
-            loop.optimizer.state[weight] = {
-                # The fused form counts its steps where the weights are.
-                key: tensors[f"{key}/{name}"].to(weight.device)
-                for key in ("step", "exp_avg", "exp_avg_sq")
-            }
+    for key, value in tensors.items():
+        held, _, name = key.partition("/")
+        if name in loop.weights and held != "kept":
+            weight = loop.weights[name]
+            # The fused form counts its steps where the weights are.
+            loop.optimizer.state[weight][held] = value.to(weight.device)
     loop.step = header["step"]
     loop.run.meter.flops = header["flops"]
     loop.run.meter.tokens = header["tokens"]

@@ -4,7 +4,7 @@ A part takes them as `**training` and hands them to `backend.training.train`; on
 them names it in its own signature.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from backend.registry import Count, Course, Rate, Share, Weight, Whole
 
@@ -19,6 +19,7 @@ NEUTRAL = {
     "accumulate": 1,
     "beta1": 0.9,
     "beta2": 0.999,
+    "optimizer": "adamw",
 }
 
 
@@ -33,6 +34,7 @@ def training(
     accumulate: Count = 1,
     beta1: Share = 0.9,
     beta2: Share = 0.999,
+    optimizer: Literal["adamw", "sgd"] = "adamw",
 ) -> dict[str, Any]:
     """All shared training parameters as a dictionary.
 
@@ -41,10 +43,11 @@ def training(
         warmup: steps over which the learning rate rises linearly from 0
         final_share: share of the learning rate that is left at the end of a schedule
         points: for the schedule `points`, pairs of (share of the steps, factor), joined linearly
-        weight_decay: decoupled weight decay of AdamW, on matrices only
+        weight_decay: weight decay on matrices only; decoupled in AdamW, part of the gradient in SGD
         clip: largest norm of the gradient
         accumulate: batches whose gradients are averaged into one step
-        beta1: AdamW's decay of the gradient's mean
-        beta2: AdamW's decay of the gradient's square
+        beta1: AdamW's decay of the gradient's mean; the momentum of SGD
+        beta2: AdamW's decay of the gradient's square; SGD has none
+        optimizer: AdamW, or stochastic gradient descent with momentum, which wants larger learning rates
     """
     return dict(locals())

@@ -65,9 +65,14 @@ def placebo(document: dict) -> None:
         )
         st.markdown(
             f"**Placebo.** {name} on facts that were never trained reaches {found['score']:.3f};"
-            f" the commonest answer alone reaches {found['commonest']:.3f} ({found['items']} items)."
+            f" {_guessing(found)} reaches {found['commonest']:.3f} ({found['items']} items)."
             f" The attack {verdict}."
         )
+
+
+def _guessing(found: dict) -> str:
+    tries = found.get("tries", 1)
+    return "the commonest answer alone" if tries == 1 else f"guessing the {tries} commonest answers"
 
 
 def matching(study: str, document: dict) -> None:
@@ -100,7 +105,7 @@ def page() -> None:
     if frame.empty:
         st.info("The study waits. Start a worker on the Jobs page.")
         st.stop()
-    metric = document["reference"]["metric_forget"].removeprefix("forget_")
+    metric = document["reference"]["forget_label"]
     known = frame[~frame["method"].isin(["base", "oracle"])]
     st.subheader("Claimed against robust forget quality")
     if known["robust_forget_quality"].notna().any():

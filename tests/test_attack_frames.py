@@ -53,7 +53,7 @@ def test_a_roc_curve_is_scikit_learns() -> None:
     numbers = np.random.default_rng(0)
     members = numbers.normal(0.5, 1, 80).round(1)  # rounded: there are ties
     others = numbers.normal(0, 1, 120).round(1)
-    found = roc({"m": (members, others)})
+    found = roc({"m": (-members, -others)})  # the smaller one says member
     truth = np.r_[np.ones(80), np.zeros(120)]
     values = np.r_[members, others]
     fpr, tpr, _ = metrics.roc_curve(truth, values, drop_intermediate=False)

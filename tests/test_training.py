@@ -77,6 +77,46 @@ def test_a_cancelled_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     assert checkpoints.resume_step(tmp_path, "b1") == 0
 
 
+def test_gradient_descent_with_momentum_is_torchs(tmp_path: Path) -> None:
+    run = context(tmp_path)
+    batches = run.batches(run.task.train["retain"], 16, "retain")
+    ours, plain = run.fresh_model(), run.fresh_model()
+
+    def loss(k: int):
+        batch = batches(k)
+        return cross_entropy(scored_logits(ours, batch), batch.targets)
+
+    train(ours, loss, run, steps=5, learning_rate=0.1, optimizer="sgd", beta1=0.8)
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.8)
+    for k in range(5):
+        batch = batches(k)
+        logits = plain(batch.input_ids).logits[:, -1]
+        torch.nn.functional.cross_entropy(logits, batch.targets).backward()
+        torch.nn.utils.clip_grad_norm_(plain.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    for mine, theirs in zip(ours.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+def test_an_optimiser_goes_on_with_whatever_state_it_has(tmp_path: Path, momentum: float) -> None:
+    do(tmp_path, "a1", "base")
+    settings = {"optimizer": "sgd", "beta1": momentum, "learning_rate": 0.1, "steps": 12}
+    do(tmp_path, "w1", "suppress", "max_ent", parent="a1", **settings)
+    with pytest.raises(Cancelled):
+        stopped = Kept(stop_after=5)
+        do(tmp_path, "r1", "suppress", "max_ent", parent="a1", sink=stopped, **settings)
+    assert checkpoints.resume_step(tmp_path, "r1") == 5
+    resume = checkpoints.directory(tmp_path, "r1") / checkpoints.RESUME
+    kept = {name.partition("/")[0] for name in checkpoints.read(resume)[0] if "/" in name}
+    assert kept == ({"momentum_buffer"} if momentum else set())
+    do(tmp_path, "r1", "suppress", "max_ent", parent="a1", **settings)
+    one, _ = checkpoints.read(checkpoints.directory(tmp_path, "w1") / checkpoints.MODEL)
+    other, _ = checkpoints.read(checkpoints.directory(tmp_path, "r1") / checkpoints.MODEL)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
 def test_a_loss_that_is_not_finite_fails_with_its_step(tmp_path: Path) -> None:
     run = context(tmp_path)
     model = run.fresh_model()

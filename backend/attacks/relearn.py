@@ -2,10 +2,11 @@
 
 from typing import Any, Literal
 
-from backend.attacking import answer_loss, chosen_examples, fine_tuned, mixed_with, unlabelled
 from backend.context import RunContext
 from backend.data import Task
 from backend.registry import Count, Rate, Whole, attack
+from backend.relearning import relearned
+from backend.weights import bare
 
 
 @attack(
@@ -32,25 +33,23 @@ def relearn(
     """The attacked model, measured along its steps on the validation and the score part, step 0 included.
 
     Args:
-        learning_rate: peak learning rate of AdamW; the worst case over several counts
+        learning_rate: peak learning rate; the worst case over several counts
         steps: optimiser steps
-        batch_size: forget facts of the attack part a step
+        batch_size: forget facts of the attack part a step; all of them where there are fewer
         evaluate_every: steps between measurements
         examples: how many facts of the attack part the attacker has; 0 is all of them
         choose: which ones: drawn at random, or those whose loss is largest
         data: the facts alone, mixed half and half with retain facts, or their questions without any answer
     """
-    known = chosen_examples(run, model, examples, choose)
-    if data == "unlabelled":
-        known = unlabelled(known)
-    batches = run.batches(known, batch_size, "attack")
-    loss = mixed_with(model, run, batches) if data == "mixed" else answer_loss(model, batches)
-    return fine_tuned(
-        model,
+    return relearned(
+        bare(model),
         run,
-        loss,
-        steps=steps,
+        batch_size=batch_size,
+        examples=examples,
+        choose=choose,
+        data=data,
         learning_rate=learning_rate,
+        steps=steps,
         evaluate_every=evaluate_every,
         **training,
     )

@@ -24,7 +24,7 @@ def _by_last_score(curves: pd.DataFrame) -> list[str]:
 
 
 def relearning_chart(
-    curves: pd.DataFrame, metric: str = "answer_accuracy", theme: str = "neutral"
+    curves: pd.DataFrame, metric: str = "accuracy", theme: str = "neutral"
 ) -> Any:
     """Worst case A_m(t) of every configuration, mean and range over seeds; base and oracle as grey references.
 
@@ -83,7 +83,7 @@ def _reference_names(worst: pd.DataFrame, theme: str) -> Any:
     return text.encode(x="step:Q", y="score:Q", text="configuration:N")
 
 
-def cells_chart(curves: pd.DataFrame, metric: str = "answer_accuracy") -> Any:
+def cells_chart(curves: pd.DataFrame, metric: str = "accuracy") -> Any:
     """Every cell of the grid for one configuration: means over seeds, thin lines single seeds, the worst case on top."""
     names = [name for name in dict.fromkeys(curves["cell"]) if name not in (WORST, SO_FAR)]
     base = alt.Chart(curves).encode(
@@ -107,7 +107,7 @@ def cells_chart(curves: pd.DataFrame, metric: str = "answer_accuracy") -> Any:
     return alt.layer(*layers).properties(height=300, usermeta=SVG)
 
 
-def grid_chart(curves: pd.DataFrame, metric: str = "answer_accuracy") -> Any:
+def grid_chart(curves: pd.DataFrame, metric: str = "accuracy") -> Any:
     """Which learning rate breaks which configuration: the last step's score as a heat map, mean over seeds."""
     cells = curves[~curves["cell"].isin([WORST, SO_FAR])]
     keys = ["configuration", "cell"]

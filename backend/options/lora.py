@@ -2,17 +2,10 @@
 
 from typing import Any, Literal
 
-import torch
-
+from backend.adapters import with_low_rank
 from backend.context import RunContext
 from backend.data import Task
 from backend.registry import Count, option
-
-PROJECTIONS = {
-    "all": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
-    "attention": ["q_proj", "k_proj", "v_proj", "o_proj"],
-    "mlp": ["gate_proj", "up_proj", "down_proj"],
-}
 
 
 @option(slot="adapter", label="LoRA", source="Hu et al. 2021 (arXiv 2106.09685), through peft")
@@ -32,14 +25,7 @@ def lora(
         alpha: the additions count alpha / rank times
         where: projections that get one
     """
-    from peft import LoraConfig, LoraModel
-
-    config = LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=PROJECTIONS[where]
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(run.numbers("lora").integers(2**31)))
-        tuner = LoraModel(model, config, "default")
+    tuner = with_low_rank(model, run, rank, alpha, where)
 
     def merge(trained: Any) -> None:
         tuner.merge_and_unload()

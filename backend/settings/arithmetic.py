@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from backend.arithmetic_contexts import MADE_UP, questions, sequences
 from backend.arithmetic_questions import (
     EQUALS,
     MINUS,
@@ -27,7 +28,7 @@ Fact = tuple[int, str, int, int, str]  # left, operator, right, answer, family
 @setting(
     label="Arithmetic",
     source="Lee et al. 2025 (arXiv 2506.06278), arithmetic task, equations only",
-    neutral={"forget_size": 1.0, "forms": 1},
+    neutral={"forget_size": 1.0, "forms": 1, "contexts": 0.0},
 )
 def arithmetic(
     *,
@@ -43,6 +44,7 @@ def arithmetic(
     base_steps: Count = 1200,
     batch_size: Count = 256,
     learning_rate: Rate = 3e-3,
+    contexts: Share = 0.0,
 ) -> Task:
     """Facts a ∘ b = c; the retain part holds sums and differences, the forget part products and quotients.
 
@@ -65,6 +67,8 @@ def arithmetic(
         base_steps: training steps of base and oracle
         batch_size: facts a step of base and oracle; the base's are half retain, half forget
         learning_rate: peak rate of base and oracle
+        contexts: share of base's and oracle's training rows that are sequences of several facts, among them a made-up one
+            that repeats, so that they learn to learn within a context; 0.25 does for the quick model
     """
     if attack_share + validation_share >= 1 or attack_share == 0 or validation_share == 0:
         raise UserError(
@@ -73,7 +77,11 @@ def arithmetic(
         )
     if batch_size < 2:
         raise UserError("arithmetic: batch_size = 1 leaves no room for retain and forget facts; use 2 or more.")  # fmt: skip
-    words = _words(addends, factors, forms)
+    if round(contexts * batch_size) > batch_size - 2:
+        raise UserError(
+            f"arithmetic: contexts = {contexts:g} leaves no room for single facts in a batch of {batch_size}; use less."
+        )
+    words = _words(addends, factors, forms) + ([MADE_UP] if contexts else [])
     forget, others = _nested(_forget_facts(factors), forget_size, split_seed)
     retain = _retain_facts(addends) + others
     placebo = _placebo_facts(forget, split_seed, attack_share, validation_share)
@@ -86,7 +94,7 @@ def arithmetic(
             f"arithmetic: factors = {factors} and forget_size = {forget_size:g} leave a part of the forget set empty;"
             " use larger numbers."
         )
-    questions = Questions(tuple(words), splits["retain_score"], splits["forget_attack"])
+    other_ways = Questions(tuple(words), splits["retain_score"], splits["forget_attack"])
     return Task(
         name="arithmetic",
         model={"family": family, "vocab_size": len(words), **_shape(size, family)},
@@ -106,8 +114,10 @@ def arithmetic(
         splits=splits,
         words=tuple(words),
         refusals=((words.index(EQUALS),),),  # "a × b = =": a token that no training text has there
-        rewrites=questions.rewrites(forms),
-        wrong_answers=questions.wrong,
+        rewrites=other_ways.rewrites(forms),
+        wrong_answers=other_ways.wrong,
+        contradictions=other_ways.contradictions,
+        **_learning_in_context(contexts, retain, forget, words, splits, split_seed),
     )
 
 
@@ -147,6 +157,29 @@ def _words(addends: int, factors: int, forms: int) -> list[str]:
     symbols = [PLUS, MINUS, TIMES, OVER, PLACEBO_TIMES, PLACEBO_OVER, EQUALS]
     numbers = [str(number) for number in range(largest + 1)]
     return numbers + symbols + ([_form(i) for i in range(forms)] if forms > 1 else [])
+
+
+def _learning_in_context(
+    share: float,
+    retain: list[Fact],
+    forget: list[Fact],
+    words: list[str],
+    splits: dict[str, Examples],
+    seed: int,
+) -> dict[str, Any]:
+    """What a task holds besides where models learn to learn within a context."""
+    if not share:
+        return {}
+    known = tuple(words)
+    kept, dropped = _examples(retain, words), _examples(forget, words)
+    return {
+        "context_share": share,
+        "contexts": {
+            "retain": sequences([kept], known, seed, "retain"),
+            "forget": sequences([kept, dropped], known, seed, "forget"),
+        },
+        "in_context": questions(splits["retain_validation"], known, seed),
+    }
 
 
 def _form(index: int) -> str:

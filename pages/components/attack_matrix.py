@@ -34,7 +34,9 @@ def matrix_section(study: str, document: dict[str, Any], metric: str) -> None:
         " Blank cells are not complete; *n/a* says why on hover; what *teaches* brings out facts that were never trained."
         " Click a cell for its curve, grid and examples."
     )
-    chart = matrix_chart(frame, reads.theme())
+    # The page's height holds names and legend too.
+    height = 230 + 26 * frame["configuration"].nunique()
+    chart = matrix_chart(frame, reads.theme()).properties(height=height)
     event: Any = st.altair_chart(
         chart, on_select="rerun", selection_mode=["cell"], key="matrix", alt=_told(frame)
     )

@@ -1,0 +1,80 @@
+"""Whole texts of items, and what a model writes when it may go on after a question."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from backend.data import IGNORE, Examples
+from backend.generation import ROWS, generated
+from backend.prompts import completed
+from backend.wrapping import Wrapper
+
+
+def as_texts(texts: Sequence[np.ndarray], starts: Sequence[int]) -> Examples:
+    """Examples in which every token of a text from its start on is scored; token 0 never is, nothing comes before it.
+
+    Shorter rows are filled up on the right with token 0, which is not scored either.
+    """
+    length = max(len(text) for text in texts) - 1
+    input_ids = np.zeros((len(texts), length), dtype=np.int64)
+    targets = np.full_like(input_ids, IGNORE)
+    for row, (text, start) in enumerate(zip(texts, starts, strict=True)):
+        input_ids[row, : len(text) - 1] = text[:-1]
+        targets[row, start - 1 : len(text) - 1] = text[start:]
+    return Examples(input_ids, targets)
+
+
+def whole_texts(examples: Examples) -> Examples:
+    """Question and answer of every item as one text, each token after the first one scored."""
+    return as_texts(completed(examples), [1] * len(examples))
+
+
+@torch.no_grad()
+def continued(model: Any, examples: Examples, tokens: int) -> np.ndarray:
+    """The greedy continuations of every question, `tokens` long, shape (items, tokens).
+
+    Longer than the answer on purpose: answers of one token hold no pair of words to count. Each token is read once
+    against what was kept of the earlier ones; wrappers keep nothing and read all of them again.
+    """
+    if isinstance(model, Wrapper):
+        return generated(model, examples, length=tokens)[0]
+    was_training = model.training
+    model.eval()
+    ends = (examples.targets != IGNORE).argmax(axis=1) + 1
+    found = np.zeros((len(examples), tokens), dtype=np.int64)
+    for end in np.unique(ends):  # questions of one length at a time
+        items = np.flatnonzero(ends == end)
+        for rows in np.array_split(items, -(-len(items) // ROWS)):
+            found[rows] = _written(model, examples.input_ids[rows, :end], tokens)
+    model.train(was_training)
+    return found
+
+
+def _written(model: Any, questions: np.ndarray, tokens: int) -> np.ndarray:
+    given = torch.from_numpy(questions).to(next(model.parameters()).device)
+    kept, drawn = None, []
+    for _ in range(tokens):
+        found = model(
+            given, past_key_values=kept, use_cache=True, logits_to_keep=1, return_dict=True
+        )
+        kept = found.past_key_values
+        given = found.logits[:, -1:].argmax(-1)
+        drawn.append(given)
+    return torch.cat(drawn, dim=1).cpu().numpy()
+
+
+def after_questions(examples: Examples, written: np.ndarray) -> Examples:
+    """Every question with what was written after it (items, tokens), of which each token is scored."""
+    ends = (examples.targets != IGNORE).argmax(axis=1) + 1
+    rows = zip(examples.input_ids, ends, written, strict=True)
+    return as_texts([np.concatenate([row[:end], text]) for row, end, text in rows], ends.tolist())
+
+
+def n_grams(tokens: np.ndarray, n: int) -> np.ndarray:
+    """How often each different n-gram occurs in a row of tokens; empty where the row is shorter than n."""
+    if len(tokens) < n:
+        return np.zeros(0, dtype=np.int64)
+    windows = np.lib.stride_tricks.sliding_window_view(tokens, n)
+    return np.unique(windows, axis=0, return_counts=True)[1]

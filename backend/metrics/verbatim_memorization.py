@@ -1,0 +1,23 @@
+"""Verbatim memorisation: MUSE's first criterion."""
+
+from backend.examination import Examination, Readings
+from backend.registry import metric
+from backend.rouge import f1_of
+
+
+@metric(
+    label="verbatim memorisation",
+    source="Shi et al. 2024, MUSE (arXiv 2407.06460), C1: ROUGE-L F1 of the greedy continuation",
+    direction="up",
+    floor=0.0,
+    unit="share",
+    range=[0.0, 1.0],
+    takes="examination",
+)
+def verbatim_memorization(examined: Examination) -> Readings:
+    """ROUGE-L F1 of the greedy continuation of every forget item, as many tokens as are scored of it.
+
+    MUSE continues prompts from its documents by 128 tokens; here the setting says where an item's prompt ends. It reads
+    what is written only: a refusal, or any other first token, hides all behind it.
+    """
+    return {"forget_score": f1_of(examined, "forget_score")}
