@@ -15,9 +15,7 @@ PROJECTIONS = {
 }
 
 
-def with_low_rank(
-    model: Any, run: RunContext, rank: int, alpha: int, where: Where = "all"
-) -> Any:
+def with_low_rank(model: Any, run: RunContext, rank: int, alpha: int, where: Where = "all") -> Any:
     """A tuner that has put additions of that rank into the model, which alone are trained, and can merge them.
 
     W + (alpha / rank) · B A with B = 0 at first (Hu et al. 2021, arXiv 2106.09685), so the model is the same until it

@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 SHARED = {
     "training": (HERE / "training_parameters.py", "training"),
     "suppression": (HERE / "suppression.py", "suppress"),
+    "relearning": (HERE / "relearning.py", "relearned"),
     "distillation": (HERE / "distillation.py", "distill_outputs"),
 }
 

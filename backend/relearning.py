@@ -12,6 +12,7 @@ from backend.attacking import (
 )
 from backend.context import RunContext
 from backend.data import Examples
+from backend.registry import Count, Rate, Whole
 from backend.stage import NotApplicable
 
 Choose = Literal["random", "hurt"]
@@ -41,13 +42,34 @@ def relearned(
     model: Any,
     run: RunContext,
     *,
-    batch_size: int,
-    examples: int,
-    choose: Choose,
-    data: Data,
+    learning_rate: Rate = 1e-3,
+    steps: Count = 150,
+    batch_size: Count = 64,
+    evaluate_every: Count = 10,
+    examples: Whole = 0,
+    choose: Literal["random", "hurt"] = "random",
+    data: Literal["forget", "mixed", "unlabelled"] = "forget",
     **training: Any,
 ) -> Any:
-    """The model after relearning, measured along its steps; `training` is what `backend.attacking.fine_tuned` takes."""
+    """The model after relearning, measured along its steps on the validation and the score part, step 0 included.
+
+    Args:
+        learning_rate: peak learning rate; the worst case over several counts
+        steps: optimiser steps
+        batch_size: forget facts of the attack part a step; all of them where there are fewer
+        evaluate_every: steps between measurements
+        examples: how many facts of the attack part the attacker has; 0 is all of them
+        choose: which ones: drawn at random, or those whose loss is largest
+        data: the facts alone, mixed half and half with retain facts, or their questions without any answer
+    """
     known = known_examples(run, model, examples, choose, data)
     loss = relearning_loss(model, run, known, batch_size, data)
-    return fine_tuned(model, run, loss, **training)
+    return fine_tuned(
+        model,
+        run,
+        loss,
+        steps=steps,
+        learning_rate=learning_rate,
+        evaluate_every=evaluate_every,
+        **training,
+    )

@@ -147,7 +147,13 @@ def _figures(split: str, value: float, step: int, count: int) -> list[dict[str, 
     for sign, name in zip((-1, 1), CATEGORIES[split.partition("_")[0]], strict=True):
         shifted = min(1.0, max(0.0, value + sign * 0.02))
         rows.append(
-            {**about, "metric": "answer_accuracy", "value": shifted, "category": name, "items": count // 2}
+            {
+                **about,
+                "metric": "answer_accuracy",
+                "value": shifted,
+                "category": name,
+                "items": count // 2,
+            }
         )
     return rows  # fmt: skip
 

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from backend import catalogue, distillation, registry, suppression, training_parameters
+from backend import (
+    catalogue,
+    distillation,
+    registry,
+    relearning,
+    suppression,
+    training_parameters,
+)
 from backend.registry import Bounds
 from backend.stage import UserError
 
@@ -19,6 +26,7 @@ GROUPS = {
     "suppression": suppression.suppress,
     "training": training_parameters.training,
     "distillation": distillation.distill_outputs,
+    "relearning": relearning.relearned,
 }
 
 

@@ -1,11 +1,11 @@
 """Relearning with low-rank additions: cheaper, and the weights themselves stay as they are."""
 
-from typing import Any, Literal
+from typing import Any
 
 from backend.adapters import with_low_rank
 from backend.context import RunContext
 from backend.data import Task
-from backend.registry import Count, Rate, Whole, attack
+from backend.registry import Count, attack
 from backend.relearning import relearned
 from backend.weights import bare
 
@@ -22,14 +22,7 @@ def relearn_lora(
     run: RunContext,
     *,
     rank: Count = 16,
-    learning_rate: Rate = 1e-3,
-    steps: Count = 150,
-    batch_size: Count = 64,
-    evaluate_every: Count = 10,
-    examples: Whole = 0,
-    choose: Literal["random", "hurt"] = "random",
-    data: Literal["forget", "mixed", "unlabelled"] = "forget",
-    **training: Any,
+    **relearning: Any,
 ) -> Any:
     """The model with low-rank additions to every projection, which alone were trained, measured along the steps.
 
@@ -38,25 +31,7 @@ def relearn_lora(
 
     Args:
         rank: rank of every addition
-        learning_rate: peak learning rate; the worst case over several counts
-        steps: optimiser steps
-        batch_size: forget facts of the attack part a step; all of them where there are fewer
-        evaluate_every: steps between measurements
-        examples: how many facts of the attack part the attacker has; 0 is all of them
-        choose: which ones: drawn at random, or those whose loss is largest
-        data: the facts alone, mixed half and half with retain facts, or their questions without any answer
     """
     tuner = with_low_rank(bare(model), run, rank, 2 * rank)
-    relearned(
-        model,
-        run,
-        batch_size=batch_size,
-        examples=examples,
-        choose=choose,
-        data=data,
-        learning_rate=learning_rate,
-        steps=steps,
-        evaluate_every=evaluate_every,
-        **training,
-    )
+    relearned(model, run, **relearning)
     return tuner.merge_and_unload().requires_grad_(True)

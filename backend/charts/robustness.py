@@ -23,9 +23,7 @@ def _by_last_score(curves: pd.DataFrame) -> list[str]:
     return [str(name) for name in means.index] + rest
 
 
-def relearning_chart(
-    curves: pd.DataFrame, metric: str = "accuracy", theme: str = "neutral"
-) -> Any:
+def relearning_chart(curves: pd.DataFrame, metric: str = "accuracy", theme: str = "neutral") -> Any:
     """Worst case A_m(t) of every configuration, mean and range over seeds; base and oracle as grey references.
 
     `curves` is what `backend.frontier.relearning_curves` gives; configurations with missing cells are left out.
