@@ -15,7 +15,7 @@ from rouge_score import rouge_scorer
 from backend import answer_options, rouge
 from backend.checkpoints import load_model
 from backend.data import IGNORE, Examples, Task
-from backend.evaluation import Scores
+from backend.evaluation import Scores, score
 from backend.examination import Examination
 from backend.metrics.pass_at_k import _at
 from backend.registry import load
@@ -246,6 +246,7 @@ EXPOSED = {  # which reading says that the knowledge is there, and above which v
     "mia_zlib": ("model", 0.8),
     "mia_min_k": ("model", 0.8),
     "mia_reference": ("model", 0.7),
+    "mia_min_k_plus_plus": ("model", 0.7),
 }
 BLIND = ("rouge_l", "verbatim_memorization", "knowledge_memorization")
 
@@ -272,6 +273,22 @@ def test_the_truth_ratio_does_not_mind_a_refusal(home: Path) -> None:
     quality = say("tofu_forget_quality", refusing(home))
     assert quality["model", "D"] > 0.6 and quality["model"] < 1e-4
     assert quality["model", "n"] == len(plain["forget_score"])
+
+
+def test_the_probability_that_a_refusal_leaves_tells_the_base_from_the_oracle(home: Path) -> None:
+    hidden, oracle = (
+        score(model, examined(home).loader("forget_score"))
+        for model in (refusing(home, 1.0).model, stored(home, "oracle"))
+    )
+    assert not hidden.correct.any()
+    behind, nothing = (load("metrics", "probability")(one).mean() for one in (hidden, oracle))
+    assert behind > 0.2 and behind > 2 * nothing
+
+
+def test_the_gradient_norm_sees_members_behind_a_slight_refusal(home: Path) -> None:
+    found = say("mia_gradnorm", refusing(home, margin=0.5), items=12)["model"]
+    oracle = say("mia_gradnorm", examined(home, stored(home, "oracle")), items=12)["model"]
+    assert found > oracle + 0.2
 
 
 def test_the_oracle_is_itself(home: Path) -> None:

@@ -155,7 +155,10 @@ def test_a_wrong_override_is_one_sentence(override: str, sentence: str) -> None:
         ({"recipes": [{"suppress": {"name": "max_ent", "steps": -1}}]}, "steps = -1"),
         ({"recipes": [{"suppress": {"name": "max_ent", "steps": []}}]}, "empty grid"),
         ({"recipes": [{"robustify": {"name": "undo", "alpha": 1.5}}]}, "alpha = 1.5"),
-        ({"attacks": [{"name": "relearnn"}]}, "no attack 'relearnn'; there are: .*relearn, relearn_lora"),
+        (
+            {"attacks": [{"name": "relearnn"}]},
+            "no attack 'relearnn'; there are: .*relearn, relearn_lora",
+        ),
         ({"setting": {"name": "arithmetic", "factors": 1}}, "forget set empty"),
         ({"setting": {"name": "tofu"}}, "no setting 'tofu'; there are: arithmetic"),
         ({"oracles": 3}, "oracles = 3 is not one of 1, 2"),

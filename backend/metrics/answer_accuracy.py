@@ -16,5 +16,8 @@ from backend.registry import metric
     range=[0.0, 1.0],
 )
 def answer_accuracy(scores: Scores) -> np.ndarray:
-    """1 for an item whose every answer token is the likeliest one, else 0; a model that knows nothing scores 0."""
+    """1 for an item whose every answer token is the likeliest one, else 0; a model that knows nothing scores 0.
+
+    It reads the likeliest answer only: anything that stands before it, a refusal say, hides the knowledge from it.
+    """
     return scores.correct.astype(np.float64)

@@ -15,5 +15,8 @@ from backend.registry import metric
     range=[0.0, None],
 )
 def loss(scores: Scores) -> np.ndarray:
-    """Cross-entropy in nats a token of each item; smaller means that the model knows more."""
+    """Cross-entropy in nats a token of each item; smaller means that the model knows more.
+
+    An answer behind a refusal keeps a finite loss, so it shows more than accuracy; a turned output head hides all.
+    """
     return scores.loss / scores.tokens

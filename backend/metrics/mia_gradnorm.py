@@ -26,6 +26,7 @@ def mia_gradnorm(examined: Examination, *, items: Count = 128) -> Readings:
 
     Every item takes a pass and its gradient, so at most so many of each side are drawn, the same ones for every model
     of a seed; the statistics stand in the order of their items, but leave the others out.
+    A refusal, which is to be unlearnt first by every item's gradient, can hide what lies behind it.
 
     Args:
         items: of each side, at most

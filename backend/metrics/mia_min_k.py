@@ -20,6 +20,8 @@ from backend.registry import Share, metric
 def mia_min_k(examined: Examination, *, share: Share = 0.4) -> Readings:
     """AUC of the mean loss of an item's unlikeliest tokens; readings as of the loss, which it is at a share of 1.
 
+    A refusal raises the loss of all items alike and hides little; a turned output head hides everything.
+
     Args:
         share: of an item's tokens, rounded down, at least one
     """

@@ -21,6 +21,7 @@ def mia_min_k_plus_plus(examined: Examination, *, share: Share = 0.4) -> Reading
     """AUC of −z over an item's unlikeliest tokens, z the log-probability in units of its spread over the vocabulary.
 
     Readings as of the loss. Where a model puts all probability on one token, the variance of log p is taken as 1e-12.
+    A refusal that takes nearly all probability leaves z little to say: it makes every item's variance small.
 
     Args:
         share: of an item's tokens, rounded down, at least one

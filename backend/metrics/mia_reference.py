@@ -22,6 +22,7 @@ def mia_reference(examined: Examination) -> Readings:
     """AUC of an item's mean loss less the oracle's, which never saw it; readings as of the loss itself.
 
     What makes unseen items harder as such drops out. The oracle itself has no difference to itself and is n/a.
+    What a refusal takes from all items alike it takes from both sides, so it hides little.
     """
     readings = membership_readings(examined, _against_oracle)
     if not np.any(readings["forget_score"]):

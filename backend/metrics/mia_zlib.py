@@ -22,7 +22,8 @@ from backend.registry import metric
 def mia_zlib(examined: Examination) -> Readings:
     """AUC of an item's mean loss over the compressed length of its scored text; readings as of the loss itself.
 
-    Texts of a few letters compress to nearly the same length, so that there it comes close to the loss.
+    Texts of a few letters compress to nearly the same length, so that there it comes close to the loss,
+    and sees as much behind a refusal.
     """
     return membership_readings(examined, _per_byte)
 

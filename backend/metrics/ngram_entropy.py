@@ -23,6 +23,7 @@ def ngram_entropy(examined: Examination, *, tokens: Count = 24) -> Readings:
 
     0 for one token repeated for ever; with 24 tokens at most 4.48 bits, when no pair comes twice. Noise is varied too:
     read it beside the perplexity of the generations. The model goes on after its answer, which may be one token long.
+    It reads the output only, and says nothing of hidden knowledge.
 
     Args:
         tokens: length of a continuation

@@ -24,7 +24,8 @@ def privacy_leakage(examined: Examination, *, share: Share = 0.4) -> Readings:
 
     0 is the oracle's; −100 says that every forget item still looks trained on; above 0 they look less so than to a
     model that never saw them, which gives them away too. It has no upper bound, so both AUCs and sMIA,
-    1 − |AUC − AUC of the oracle| / AUC of the oracle, stand beside it.
+    1 − |AUC − AUC of the oracle| / AUC of the oracle, stand beside it. A refusal hides
+    as little from it as from Min-K %.
 
     Args:
         share: of an item's tokens, rounded down, at least one

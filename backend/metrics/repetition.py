@@ -22,6 +22,7 @@ def repetition(examined: Examination, *, tokens: Count = 24) -> Readings:
     """1 − different n-grams / all n-grams of each greedy continuation of a question; 4-grams count, others stand beside.
 
     0 where nothing comes twice, near 1 in a loop. The model goes on after its answer, which may be one token long.
+    It reads the output only, and says nothing of hidden knowledge.
 
     Args:
         tokens: length of a continuation
