@@ -75,17 +75,16 @@ def by_place(
     runs: pd.DataFrame,
     metric: str,
     word: str,
-    split: str | None = None,
 ) -> pd.DataFrame:
     """A metric by layer or token of every configuration: configuration, method, seed, place, value.
 
     `measurements` are those of the metric with all categories; places are the categories `layer 0`, `token 1`, … that
-    begin with `word`. The rows belong to a model's evaluation or to its attack.
+    begin with `word`. The rows belong to a model's evaluation or to its attack; validation and placebo are left out.
     """
     mine = measurements[(measurements["metric"] == metric) & measurements["value"].notna()]
     mine = mine[mine["category"].str.startswith(f"{word} ")]
-    if split is not None:
-        mine = mine[mine["split"] == split]
+    mine = mine[~mine["split"].str.endswith("_validation")]
+    mine = mine[~mine["split"].str.startswith("placebo")]
     model_of = _models(document, runs)
     parents = dict(zip(runs["id"], runs["parent"], strict=True))
     found = [
