@@ -199,6 +199,7 @@ def _row(
         "cells_done": done,
         "cells_total": total,
         "metrics": objectives.metrics(evidence, models),
+        "pair_metrics": objectives.metrics(evidence, models, "pair"),
         "origin": "imported" if origins == {"imported"} else "run",
         "on_front": None,
         "reasons": reasons + robust["reasons"],

@@ -276,17 +276,19 @@ def _cell(evidence: Evidence, chosen: Strongest | None) -> dict[str, Any] | None
     }
 
 
-def metrics(evidence: Evidence, models: Sequence[int | None]) -> dict[str, Any]:
-    """Every model-level metric before any attack, raw: PART_METRIC, or the metric's own name for a whole model."""
+def metrics(
+    evidence: Evidence, models: Sequence[int | None], level: str = "model"
+) -> dict[str, Any]:
+    """Every metric of a level before any attack, raw: PART_METRIC, or the metric's own name for a whole model."""
     names: dict[str, tuple[str, str]] = {}
     for metric, declared in evidence.metrics.items():
         of_items = declared.get("takes", "scores") == "scores"
-        if of_items and declared.get("level", "model") == "model" and declared.get("floors"):
+        if of_items and declared.get("level", "model") == level and declared.get("floors"):
             names |= {f"{p}_{metric}": (metric, f"{p}_score") for p in ("forget", "retain")}
     measured = {kind for m in models if m is not None for kind in evidence.kinds.get(m, ())}
     for metric, split in sorted(measured):
-        level = evidence.metrics.get(metric, {}).get("level", "model")
-        if level == "model" and not split.endswith("_validation"):
+        of_level = evidence.metrics.get(metric, {}).get("level", "model")
+        if of_level == level and not split.endswith("_validation"):
             names.setdefault(_name(metric, split), (metric, split))
     found = {}
     for name, (metric, split) in names.items():

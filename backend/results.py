@@ -69,7 +69,8 @@ def frontier_document(
     spent = reads.measurements(
         engine, study_id=record.id, stages=["attack"], metrics=["attacker_flops", "tries"]
     )
-    more = [frame for frame in (spent, agreement, along, overhead) if len(frame)]
+    whole = reads.measurements(engine, study_id=record.id, stages=["evaluate"], splits=["model"])
+    more = [frame for frame in (whole, spent, agreement, along, overhead) if len(frame)]
     measured = pd.concat([measured, *more], ignore_index=True) if more else measured
     runs = reads.study_runs(engine, record.id)
     return frontier.build(

@@ -32,6 +32,7 @@ PLAIN = (
     "origin",
 )
 LISTED = ("weak_evidence", "reasons", "badges")
+LOOKS = ("evaluate_every",)  # how often an attack is looked at, not what it does
 WORST = "worst case"
 WORST_SO_FAR = "worst case so far"
 CURVES = (
@@ -141,6 +142,6 @@ def _cell_label(cell: Mapping[str, Any], attack: Mapping[str, Any]) -> str:
     told = [
         f"{names.get(key, key)} {value:g}" if isinstance(value, float) else f"{key} {value}"
         for key, value in cell.items()
-        if any(other.get(key) != value for other in attack["grid"])
+        if key not in LOOKS and any(other.get(key) != value for other in attack["grid"])
     ]
     return ", ".join(told) or "only cell"

@@ -12,14 +12,17 @@ from backend.stage import NotApplicable
 
 @attack(
     label="Wrapper removed",
-    source="specs/methods-attacks-metrics.md, A19: load the weights without their wrapper",
+    source="own control: the weights without what stands around them, as of ULD (arXiv 2406.08607) without its assistant",
     counts="access",
     has_steps=False,
 )
 def unwrap(model: Any, task: Task, run: RunContext) -> Any:
-    """The model inside all wrappers, measured as it is: what an inference-time method leaves in the weights."""
+    """The model inside all wrappers, measured as it is: what an inference-time method leaves in the weights.
+
+    Base and oracle, against which others are measured, have nothing to take off and are measured as they are.
+    """
     inside = bare(model)
-    if inside is model:
+    if inside is model and run.request.parent_stage not in ("base", "oracle"):
         raise NotApplicable("the model has no wrapper to take off")
     look(run, inside, 1, last=True)
     return inside

@@ -49,7 +49,7 @@ def matrix_chart(frame: pd.DataFrame, theme: str = "light") -> Any:
             "label:N",
             sort=labels,
             title=None,
-            axis=alt.Axis(labelAngle=-40, orient="top", labelLimit=170),
+            axis=alt.Axis(labelAngle=-50, orient="top", labelLimit=170, labelOverlap=False),
         ),  # fmt: skip
         y=alt.Y("configuration:N", sort=order, title=None, axis=alt.Axis(labelLimit=320)),
         tooltip=tooltip,

@@ -68,7 +68,7 @@ def arithmetic(
         batch_size: facts a step of base and oracle; the base's are half retain, half forget
         learning_rate: peak rate of base and oracle
         contexts: share of base's and oracle's training rows that are sequences of several facts, among them a made-up one
-            that repeats, so that they learn to learn within a context; 0.25 does for the quick model
+            that repeats, so that they learn to learn within a context; 0.125 does for the quick model
     """
     if attack_share + validation_share >= 1 or attack_share == 0 or validation_share == 0:
         raise UserError(
