@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from backend import study
 from backend.results import frontier_document
 from db import reads
 from db.session import require_database
@@ -234,3 +235,11 @@ def test_no_page_loads_torch(open_page: Open) -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr[-800:]
+
+
+def test_the_form_writes_every_attack_of_a_stored_study_as_it_was(open_page: Open) -> None:
+    at = open_page("5_Launch.py", "empty", study="attacks")
+    assert not at.exception and not at.error, [error.value for error in at.error]
+    resolved = study.resolve(study.load("attacks"))
+    told = {metric.label: metric.value for metric in at.metric}
+    assert told["New runs"] == f"{len(resolved.runs)} of {len(resolved.runs)}"

@@ -66,12 +66,23 @@ def _field(parameter: catalogue.Parameter, value: Any, key: str, grid: bool) -> 
         return st.selectbox(
             label, choices, index=choices.index(value), help=parameter.help, key=key
         )
-    text = st.text_input(label, value=written(value), help=parameter.help, key=key)
+    nullable = parameter.type.endswith("?")
+    empty = "none" if nullable else None
+    text = st.text_input(
+        label, value=written(value), help=parameter.help, key=key, placeholder=empty
+    )
+    if nullable and not text.strip():
+        return None
+    if parameter.type == "str":
+        words = [word.strip() for word in text.split(",") if word.strip()]
+        return words[0] if len(words) == 1 else words if grid else text
     return parsed(text, label, grid and parameter.type != "list")
 
 
 def written(value: Any) -> str:
-    """A value as one writes it: a grid with commas, numbers short."""
+    """A value as one writes it: a grid with commas, numbers short, nothing for null."""
+    if value is None:
+        return ""
     if isinstance(value, list) and not (value and isinstance(value[0], list)):
         return ", ".join(written(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)

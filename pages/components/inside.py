@@ -75,13 +75,10 @@ def _statistics(engine: Any, record: Any, metric: str, seed: int) -> dict[str, A
 
 def places_section(study: str, document: dict[str, Any]) -> None:
     """Probes, logit lens and depth by layer, divergence by token."""
-    engine = reads.engine()
-    record = database.study(engine, study) if engine else None
-    if record is None or engine is None:
+    told = reads.measured_by_place(study, [metric for metric, _, _ in BY_PLACE.values()])
+    if told is None:
         return
-    metrics = [metric for metric, _, _ in BY_PLACE.values()]
-    measured = database.measurements(engine, study_id=record.id, metrics=metrics, category=None)
-    runs = database.study_runs(engine, record.id)
+    record, runs, measured = told
     frames = {
         title: by_place(record.document, measured, runs, metric, word)
         for title, (metric, word, _) in BY_PLACE.items()

@@ -1,6 +1,6 @@
 """What pages read, cached for as long as it is true."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,30 @@ def curves(name: str) -> pd.DataFrame:
     found = engine()
     assert found is not None
     return _curves(str(found.url), name, reads.finished_version(found))
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def _places(place: str, name: str, metrics: tuple[str, ...], version: str) -> Any:
+    found = engine()
+    record = reads.study(found, name) if found else None
+    if found is None or record is None:
+        return None
+    measured = reads.measurements(found, study_id=record.id, metrics=metrics, category=None)
+    return record, reads.study_runs(found, record.id), measured
+
+
+def measured_by_place(
+    name: str, metrics: Sequence[str]
+) -> tuple[reads.StudyRecord, pd.DataFrame, pd.DataFrame] | None:
+    """A study's record, its runs, and some metrics with all their categories; None where there is no such study."""
+    found = engine()
+    if found is None:
+        return None
+    version = reads.finished_version(found)
+    told: tuple[reads.StudyRecord, pd.DataFrame, pd.DataFrame] | None = _places(
+        str(found.url), name, tuple(metrics), version
+    )
+    return told
 
 
 def studies() -> pd.DataFrame:
