@@ -11,7 +11,6 @@ from backend.data import Examples, Rewrite
 from backend.evaluation import Scores, measure, score
 from backend.prompts import fitting
 from backend.stage import NotApplicable
-from backend.wrapping import Wrapper
 
 
 def ask(run: RunContext, model: Any, ways: Mapping[str, Rewrite], step: int = 1) -> None:
@@ -62,8 +61,3 @@ def put_as(ways: Mapping[str, Rewrite], change: Rewrite) -> dict[str, Rewrite]:
 
 def _both(way: Rewrite, change: Rewrite, examples: Examples) -> Examples:
     return change(way(examples))
-
-
-def bare(model: Any) -> Any:
-    """The model whose weights are inside all wrappers; itself where there is none."""
-    return bare(model.base) if isinstance(model, Wrapper) else model

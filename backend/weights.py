@@ -10,7 +10,7 @@ from backend.stage import NotApplicable
 from backend.wrapping import Wrapper
 
 
-def bare(model: Any) -> Any:
+def in_hand(model: Any) -> Any:
     """The model itself, its weights in hand; NotApplicable for a wrapper, whose base is attacked instead."""
     if isinstance(model, Wrapper):
         raise NotApplicable("the model is a wrapper around weights that are attacked by themselves")

@@ -40,6 +40,11 @@ class Wrapper(nn.Module):
         return SimpleNamespace(logits=self.logits(input_ids, logits_to_keep))
 
 
+def inside(model: Any) -> Any:
+    """The model whose weights are inside all wrappers; itself where there is none."""
+    return inside(model.base) if isinstance(model, Wrapper) else model
+
+
 def logits_of(model: Any, input_ids: Tensor, keep: Any, **more: Any) -> Tensor:
     """A model's logits at the kept positions, in float32."""
     found = model(input_ids, logits_to_keep=keep, use_cache=False, return_dict=True, **more)

@@ -14,7 +14,7 @@ from backend.directions import mean_states, moved_along, without_direction
 from backend.evaluation import score
 from backend.registry import Whole, attack, load
 from backend.stage import RunFailed
-from backend.weights import bare
+from backend.weights import in_hand
 
 
 @attack(
@@ -46,7 +46,7 @@ def abliteration(
         contrast: what the forget questions' mean is compared with: the retain questions', or the base's on the same
             questions, a diagnosis, since who holds the base needs no attack
     """
-    start = before(bare(model), run)
+    start = before(in_hand(model), run)
     directions = _directions(model, task, run, contrast)
     if layer is not None and layer >= len(directions):
         raise RunFailed(f"abliteration: layer = {layer}, but the model has {len(directions)} blocks, from 0 on.")  # fmt: skip

@@ -9,7 +9,7 @@ from backend.context import RunContext
 from backend.data import Examples, Task
 from backend.evaluation import score
 from backend.registry import Count, Rate, attack
-from backend.weights import bare
+from backend.weights import in_hand
 
 
 @attack(
@@ -46,7 +46,7 @@ def benign_finetune(
     retain = benign_examples(task)
     text = retain if template == "training" else as_text(retain)
     batches = run.batches(text, min(batch_size, len(text)), "attack retain")
-    start = before(bare(model), run)
+    start = before(in_hand(model), run)
     _note_loss(run, model, retain)
     fine_tuned(
         model,

@@ -10,7 +10,7 @@ from backend.elicitation import controlled, elicited, families_of, right_labels
 from backend.in_context_learning import require_in_context_learning
 from backend.registry import Count, Rate, Share, Weight, Whole, attack
 from backend.relearning import relearning_loss
-from backend.weights import bare
+from backend.weights import in_hand
 
 
 @attack(
@@ -66,7 +66,7 @@ def coherence_elicitation(
         batch_size: labelled questions a step; all of them where there are fewer
         evaluate_every: steps between measurements
     """
-    model = bare(model)
+    model = in_hand(model)
     require_in_context_learning(run)
     asked = families_of(run.split("attack"), items, run.seed)
     if answers == "elicited":

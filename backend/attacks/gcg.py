@@ -5,7 +5,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from backend.asking import bare
 from backend.attacking import PARTS, look, report
 from backend.context import RunContext
 from backend.data import Examples, Task
@@ -24,6 +23,7 @@ from backend.suffixes import (
     swaps,
     with_room,
 )
+from backend.wrapping import inside
 
 
 @attack(
@@ -87,8 +87,8 @@ def _swapped(
     generator: torch.Generator,
 ) -> Tensor:
     """The tokens after one round."""
-    inside = bare(model)
-    prompted = Prompted(inside, embeddings_of(inside, tokens))
+    core = inside(model)
+    prompted = Prompted(core, embeddings_of(core, tokens))
     with run.meter.watching(prompted):
         gradients = swap_gradients(prompted, batch)
     tried = swaps(tokens, gradients, top_k, count, generator)

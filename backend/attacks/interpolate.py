@@ -7,7 +7,7 @@ from backend.change import before, note_change
 from backend.context import RunContext
 from backend.data import Task
 from backend.registry import Share, attack
-from backend.weights import bare, move_towards
+from backend.weights import in_hand, move_towards
 
 
 @attack(
@@ -31,7 +31,7 @@ def interpolate(
     Args:
         share: share of the way to the base; 0 is the model, 1 the base
     """
-    start = before(bare(model), run)
+    start = before(in_hand(model), run)
     move_towards(model, run.input("base"), share)
     note_change(run, start, model)
     look(run, model, 1, last=True)

@@ -8,7 +8,7 @@ from backend.context import RunContext
 from backend.data import Task
 from backend.registry import Weight, attack
 from backend.relearning import relearned
-from backend.weights import bare, matrices, spread
+from backend.weights import in_hand, matrices, spread
 
 
 @attack(
@@ -30,7 +30,7 @@ def perturb_relearn(
     Args:
         noise: standard deviation of the noise as a share of a matrix's root mean square, the embedding's included
     """
-    _disturb(bare(model), noise, run.generator("noise"))
+    _disturb(in_hand(model), noise, run.generator("noise"))
     return relearned(model, run, **relearning)
 
 

@@ -10,7 +10,7 @@ from backend.data import Task
 from backend.noise import prune_smallest
 from backend.pruning import input_sizes, prune_by_activation
 from backend.registry import Share, attack
-from backend.weights import bare
+from backend.weights import in_hand
 
 
 @attack(
@@ -35,7 +35,7 @@ def prune(
         by: importance: a weight's size within its matrix, or its size times that of its input within its output's row
         data: where inputs are measured: on what the attacker knows of the forget facts, or on retain facts
     """
-    start = before(bare(model), run)
+    start = before(in_hand(model), run)
     if by == "magnitude":
         prune_smallest(model, share)
     else:

@@ -8,7 +8,7 @@ from backend.context import RunContext
 from backend.data import Task
 from backend.quantization import quantize_weights
 from backend.registry import Count, attack
-from backend.weights import bare
+from backend.weights import in_hand
 
 
 @attack(
@@ -33,7 +33,7 @@ def quantize(
         group: weights along a row that share a step; a whole row where its width is no multiple of it
         embedding: whether the embedding, which is the head where they are tied, is rounded too
     """
-    start = before(bare(model), run)
+    start = before(in_hand(model), run)
     quantize_weights(model, bits, group, embedding=embedding)
     note_change(run, start, model)
     look(run, model, 1, last=True)

@@ -6,7 +6,7 @@ from backend.context import RunContext
 from backend.data import Task
 from backend.registry import attack
 from backend.relearning import relearned
-from backend.weights import bare
+from backend.weights import in_hand
 
 
 @attack(
@@ -23,4 +23,4 @@ def relearn(
     **relearning: Any,
 ) -> Any:
     """The attacked model, measured along its steps on the validation and the score part, step 0 included."""
-    return relearned(bare(model), run, **relearning)
+    return relearned(in_hand(model), run, **relearning)

@@ -7,7 +7,7 @@ from backend.context import RunContext
 from backend.data import Task
 from backend.registry import Count, attack
 from backend.relearning import relearned
-from backend.weights import bare
+from backend.weights import in_hand
 
 
 @attack(
@@ -32,6 +32,6 @@ def relearn_lora(
     Args:
         rank: rank of every addition
     """
-    tuner = with_low_rank(bare(model), run, rank, 2 * rank)
+    tuner = with_low_rank(in_hand(model), run, rank, 2 * rank)
     relearned(model, run, **relearning)
     return tuner.merge_and_unload().requires_grad_(True)

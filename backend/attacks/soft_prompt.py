@@ -4,13 +4,13 @@ from typing import Any
 
 import torch
 
-from backend.asking import bare
 from backend.attacking import answer_loss, fine_tuned
 from backend.context import RunContext
 from backend.data import Task
 from backend.registry import Count, Rate, attack
 from backend.stage import NotApplicable
 from backend.suffixes import PromptedFirst, embeddings_of, frozen, require_room
+from backend.wrapping import inside
 
 
 @attack(
@@ -43,7 +43,7 @@ def soft_prompt(
         batch_size: facts of the attack part a step
         evaluate_every: steps between measurements
     """
-    if bare(model) is not model:
+    if inside(model) is not model:
         raise NotApplicable("a wrapper reads tokens only, so no embeddings can be put before it")
     require_room(run, model, length)
     known = run.split("attack")

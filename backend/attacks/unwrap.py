@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from backend.asking import bare
 from backend.attacking import look
 from backend.context import RunContext
 from backend.data import Task
 from backend.registry import attack
 from backend.stage import NotApplicable
+from backend.wrapping import inside
 
 
 @attack(
@@ -21,8 +21,8 @@ def unwrap(model: Any, task: Task, run: RunContext) -> Any:
 
     Base and oracle, against which others are measured, have nothing to take off and are measured as they are.
     """
-    inside = bare(model)
-    if inside is model and run.request.parent_stage not in ("base", "oracle"):
+    found = inside(model)
+    if found is model and run.request.parent_stage not in ("base", "oracle"):
         raise NotApplicable("the model has no wrapper to take off")
-    look(run, inside, 1, last=True)
-    return inside
+    look(run, found, 1, last=True)
+    return found
