@@ -1,5 +1,6 @@
 """Methods × attacks, what a click on a cell opens, and how to fill what is missing."""
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -17,6 +18,7 @@ from pages.components import reads
 from pages.components.downloads import downloads
 from pages.components.shown import DASH, flops, number
 
+NO_LIMIT = "no limit"
 NOTES = {
     "weights": "changes weights",
     "access": "leaves weights alone",
@@ -25,10 +27,32 @@ NOTES = {
 }
 
 
-def matrix_section(study: str, document: dict[str, Any], metric: str) -> None:
+def expense(document: dict[str, Any]) -> float | None:
+    """What an attacker may spend on one cell at most, as the reader chooses; None is no limit."""
+    spent = [one["flops"] for row in document["rows"] for one in row["attacks"].values()]
+    known = [value for value in spent if value]
+    if len(known) < 2 or max(known) < 3 * min(known):
+        return None
+    first, last = (math.floor(math.log10(edge(known))) for edge in (min, max))
+    scale = [10.0**power * step for power in range(first, last + 1) for step in (1, 3)]
+    options = [value for value in scale if min(known) <= value < max(known)]
+    chosen: Any = st.select_slider(
+        "Attacker's FLOPs on one cell at most",
+        [*options, NO_LIMIT],
+        NO_LIMIT,
+        format_func=lambda value: value if value == NO_LIMIT else flops(value),
+        key="expense",
+        help="attacks at equal expense; cells that cost more count up to the look that was still affordable",
+    )
+    return None if chosen == NO_LIMIT else float(chosen)
+
+
+def matrix_section(study: str, whole: dict[str, Any], metric: str) -> None:
     """The matrix, its table, the chosen cell, and the buttons that queue what is missing."""
-    frame = matrix(document)
     st.subheader("Methods × attacks")
+    limit = expense(whole)
+    document = whole if limit is None else reads.document(study, attacker_flops=limit)
+    frame = matrix(document)
     st.caption(
         "Recovery under the strongest cell of each attack's grid: 0 is the oracle's level, 1 what the base knew."
         " Blank cells are not complete; *n/a* says why on hover; what *teaches* brings out facts that were never trained."
@@ -122,7 +146,7 @@ def cell(study: str, document: dict[str, Any], row: pd.Series, metric: str) -> N
     st.markdown(f"**{row['configuration']} under {row['label']}**")
     if row["reason"]:
         st.info(str(row["reason"]))
-    columns = st.columns(5)
+    columns = st.columns(6)
     columns[0].metric("Recovery", number(row["recovery"]))
     columns[1].metric("Raw, after", number(row["after"]))
     columns[2].metric(
@@ -134,7 +158,17 @@ def cell(study: str, document: dict[str, Any], row: pd.Series, metric: str) -> N
         DASH if pd.isna(steps) else f"{steps:.0f}",
         help="where every seed comes to one half",
     )
-    columns[4].metric("Attacker's FLOPs", flops(row["flops"]), help="of the cell that counts")
+    examples_needed = row["half_examples"]
+    columns[4].metric(
+        "Examples to half",
+        DASH
+        if pd.isna(examples_needed)
+        else "all"
+        if examples_needed == 0
+        else f"{examples_needed:.0f}",
+        help="the fewest facts of the attack part that suffice, where the grid varies them",
+    )
+    columns[5].metric("Attacker's FLOPs", flops(row["flops"]), help="of the cell that counts")
     if row["worst_subject"]:
         st.caption(
             f"Most comes back of *{row['worst_subject']}*: {number(row['worst_subject_value'])}, against"

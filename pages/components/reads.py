@@ -24,18 +24,23 @@ def engine() -> Engine | None:
 
 
 @st.cache_data(max_entries=40, show_spinner="Reading the study …")
-def _document(place: str, name: str, budget: int | None, version: str) -> dict[str, Any]:
+def _document(
+    place: str, name: str, budget: int | None, attacker_flops: float | None, version: str
+) -> dict[str, Any]:
     found = engine()
     assert found is not None
-    return results.frontier_document(found, name, budget)
+    return results.frontier_document(found, name, budget, attacker_flops=attacker_flops)
 
 
-def document(name: str, budget: int | None = None) -> dict[str, Any]:
+def document(
+    name: str, budget: int | None = None, attacker_flops: float | None = None
+) -> dict[str, Any]:
     """The frontier document of a study, computed once for each state of the database."""
     found = engine()
     assert found is not None
     try:
-        return _document(str(found.url), name, budget, reads.finished_version(found))
+        version = reads.finished_version(found)
+        return _document(str(found.url), name, budget, attacker_flops, version)
     except UserError as mistake:
         st.error(str(mistake))
         st.stop()
