@@ -92,7 +92,9 @@ def cells_chart(curves: pd.DataFrame, metric: str = "accuracy") -> Any:
     mean = alt.Y("mean(score):Q", title=title, axis=axis())
     cells = base.transform_filter(alt.FieldOneOfPredicate(field="cell", oneOf=names))
     told = "Grid cell (mean over seeds)"
-    legend = alt.Legend(symbolType="stroke", symbolSize=300, symbolOpacity=1, symbolStrokeWidth=2.2)
+    legend = alt.Legend(
+        symbolType="stroke", symbolSize=300, symbolOpacity=1, symbolStrokeWidth=2.2, labelLimit=320
+    )
     colour = alt.Color("cell:N", scale=colours(names), title=told, legend=legend)
     dash = alt.StrokeDash("cell:N", scale=dashes(names), title=told, legend=legend)
     thin = cells.mark_line(opacity=0.25, strokeWidth=1).encode(

@@ -1,12 +1,15 @@
 """What shows inside a model: membership, probes by layer, divergence by token, verdicts on items."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from backend.attack_frames import by_place, roc
 from backend.charts.attacks import place_chart, roc_chart
+from backend.membership import auc, true_positives_at
 from backend.study_metrics import VERDICTS
 from db import reads as database
 from pages.components import reads
@@ -41,7 +44,8 @@ def membership_section(study: str, document: dict[str, Any]) -> None:
     columns = st.columns(2)
     chosen = columns[0].selectbox("Attack", names, format_func=lambda n: MEMBERSHIP[n], key="mia")
     seed = columns[1].selectbox("Seed", record.document["seeds"], key="mia_seed")
-    frame = roc(_statistics(engine, record, str(chosen), int(seed)))
+    statistics = _statistics(engine, record, str(chosen), int(seed))
+    frame = roc({f"{name} ({auc(*pair):.2f})": pair for name, pair in statistics.items()})
     if frame.empty:
         st.info("No evaluation with this attack is complete yet.")
         return
@@ -52,10 +56,30 @@ def membership_section(study: str, document: dict[str, Any]) -> None:
     chart = roc_chart(frame, reads.theme())
     st.altair_chart(chart, key="roc", alt=f"ROC curves of {MEMBERSHIP[str(chosen)]}")
     downloads(chart, frame, f"{study}-roc-{chosen}", table=False)
+    st.dataframe(_rates(statistics), width="stretch")
 
 
-def _statistics(engine: Any, record: Any, metric: str, seed: int) -> dict[str, Any]:
-    """(members, others) of every configuration by its label with the AUC."""
+def _rates(statistics: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
+    """AUC, its distance from the oracle's, and the true positives at few false ones, a line a configuration."""
+    found = pd.DataFrame(
+        {
+            name: {
+                "AUC": auc(*pair),
+                "True positives at 1 % false": true_positives_at(*pair, 0.01),
+                "True positives at 0.1 % false": true_positives_at(*pair, 0.001),
+            }
+            for name, pair in statistics.items()
+        }
+    ).T
+    if "Oracle" in found.index:
+        found.insert(1, "Distance from the oracle", (found["AUC"] - found["AUC"]["Oracle"]).abs())
+    return found.round(3)
+
+
+def _statistics(
+    engine: Any, record: Any, metric: str, seed: int
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """(members, others) of every configuration by its label."""
     inside = database.item_values(engine, None, metric, "forget_score", study_id=record.id)
     outside = database.item_values(engine, None, metric, "placebo_score", study_id=record.id)
     runs = database.study_runs(engine, record.id)
@@ -67,9 +91,7 @@ def _statistics(engine: Any, record: Any, metric: str, seed: int) -> dict[str, A
         model = number.get(configuration["runs"].get(str(seed), ""))
         key = (audit_of.get(int(model), -1) if model is not None else -1, 0)
         if key in inside and key in outside:
-            pair = (inside[key], outside[key])
-            auc = roc({"": pair})["auc"].iloc[0]
-            found[f"{configuration['label']} ({auc:.2f})"] = pair
+            found[configuration["label"]] = (inside[key], outside[key])
     return found
 
 
