@@ -15,6 +15,7 @@ from backend.recovery import Curves, envelope
 from backend.statistics import summary
 
 HALF = 0.5  # of what the base knew
+FEWEST = 8  # items of a subject whose mean is worth a word
 
 
 def by_attack(
@@ -141,7 +142,7 @@ def _spent(evidence: Evidence, cell: Mapping[str, Any] | None) -> float | None:
 def _worst_subject(
     evidence: Evidence, configuration: Configuration, raw: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any] | None:
-    """The forget subject of which most comes back: its name, the mean over seeds, and its number of items.
+    """The forget subject (of eight items or more) of which most comes back: its name, the mean over seeds, its items.
 
     The raw forget metric after the attack; the largest of many small means lies above a typical one by chance alone.
     """
@@ -151,7 +152,10 @@ def _worst_subject(
     if not len(names) or not known or len(known) < len(raw) or raw[0]["metric"] != evidence.forget:
         return None
     mean, sign = np.mean(known, axis=0), evidence.forget_scale.sign
-    subjects = {str(name): float(mean[names == name].mean()) for name in np.unique(names)}
+    sizes = dict(zip(*np.unique(names, return_counts=True), strict=True))
+    subjects = {str(n): float(mean[names == n].mean()) for n, k in sizes.items() if k >= FEWEST}
+    if not subjects:
+        return None
     worst = max(subjects, key=lambda name: sign * subjects[name])
     return {"name": worst, "value": subjects[worst], "items": int((names == worst).sum())}
 

@@ -235,23 +235,22 @@ def _resolve(
     scale: Scale,
 ) -> dict[str, Any]:
     """The same with its recovery, or with the reason why it is not defined."""
-    seed = found["seed"]
-    if configuration["method"] == "oracle" and found["oracle_after"] is None:
-        if len(evidence.seeds) == 1 and not configuration.get("twins"):
-            found["reason"] = "the oracle's band takes a second seed or a second oracle"
-        return found
-    model = evidence.model(configuration, seed)
-    owner = evidence.attacked(model, attack)
-    if owner is not None and owner != model and evidence.rows[owner].stage == "base":
-        # Who holds the weights takes the wrapper off and has the base.
-        return found | {"recovery": 1.0, "formula": "0, because the weights are the base's own"}
-    mine, zero, one = found["after"], found["oracle_after"], found["base"]
+    seed, model = found["seed"], evidence.model(configuration, found["seed"])
     known = [model, evidence.base(seed)]
     if evidence.setting.get("anchor", "oracle") == "oracle":
         known.append(oracle_of(evidence, configuration, evidence.seeds.index(seed)))
     silent = [reason for m in known if (reason := evidence.inapplicable(m, attack))]
     if silent:
         return found | {"reason": f"{attack['name']}, seed {seed}: n/a, because {silent[0]}"}
+    if configuration["method"] == "oracle" and found["oracle_after"] is None:
+        if len(evidence.seeds) == 1 and not configuration.get("twins"):
+            found["reason"] = "the oracle's band takes a second seed or a second oracle"
+        return found
+    owner = evidence.attacked(model, attack)
+    if owner is not None and owner != model and evidence.rows[owner].stage == "base":
+        # Who holds the weights takes the wrapper off and has the base.
+        return found | {"recovery": 1.0, "formula": "0, because the weights are the base's own"}
+    mine, zero, one = found["after"], found["oracle_after"], found["base"]
     if mine is None or zero is None or one is None:
         return found
     after = evidence.items.get((theirs.run, theirs.step)) if theirs else None

@@ -105,6 +105,10 @@ def test_an_attack_that_does_not_apply_is_listed_with_its_reason_and_left_out() 
     assert row["worst_attack"] == "relearn" and row["robust_forget_quality"]["mean"] == 0.0
     assert row["cells_done"] == row["cells_total"] == 2
     assert any(TOLD in reason for reason in row["reasons"])
+    oracle = attacked_rows(made)["Oracle"]["attacks"][
+        "quantize"
+    ]  # at one seed it has no band either
+    assert TOLD in oracle["reason"]
 
 
 def test_a_probe_is_reported_under_its_own_score_and_never_counts() -> None:

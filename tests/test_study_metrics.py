@@ -83,7 +83,7 @@ def test_a_verdict_takes_two_witnesses_and_hears_none_who_says_the_same_of_the_o
         "undecided": pytest.approx(np.sum(rest & (votes == 1)) / ITEMS),
         "absent": pytest.approx(np.sum(rest & (votes == 0)) / ITEMS),
     }
-    assert found["NPO"]["knowledge_verdict"]["witnesses"] == ["sampling", "probe", "relearning"]
+    assert found["NPO"]["knowledge_verdict"]["witnesses"] == ["sampling", "logit_lens", "relearn"]
     assert found["Base"]["knowledge_verdict"]["shares"]["shown"] == 1.0
 
 

@@ -29,10 +29,11 @@ RELEARNING = ("relearn", "relearn_lora", "perturb_relearn")
 def knowledge_verdict(view: StudyView, row: Row) -> dict[str, Any]:
     """The share of the forget items of the score part that are present but suppressed; `shares` of all verdicts.
 
-    Three witnesses speak for an item: it is among the sampled answers (`pass_at_k`), a probe reads it off, relearning on
-    other facts brings it back. A witness who says the same of the oracle proves nothing and is not heard. An item that
-    the model answers openly is *shown*; with two witnesses or more *present but suppressed*, with one *undecided*, with
-    none *absent*. It takes two kinds of witnesses. Means over seeds; `witnesses` names the kinds.
+    Witnesses speak for an item: it is among the sampled answers (`pass_at_k`), a probe reads it off, relearning on other
+    facts brings it back; every probe and every relearning attack of the study is one. A witness who says the same of
+    the oracle proves nothing and is not heard. An item that the model answers openly is *shown*; with two witnesses or
+    more *present but suppressed*, with one, which chance may be, *undecided*, with none *absent*. It takes two witnesses.
+    Means over seeds; `witnesses` names them.
     """
     found = [_verdicts(view, row, index) for index in range(len(view.evidence.seeds))]
     shares = {v: float(np.mean([np.mean(items == v) for items, _ in found])) for v in VERDICTS}
@@ -45,28 +46,28 @@ def _verdicts(view: StudyView, row: Row, index: int) -> tuple[np.ndarray, list[s
     model = evidence.model(configuration, evidence.seeds[index])
     oracle = oracle_of(evidence, configuration, index)
     mine, theirs = _witnesses(view, model), _witnesses(view, oracle)
-    kinds = [kind for kind in mine if kind in theirs]
+    names = [name for name in mine if name in theirs]
     openly = evidence.before(model)
-    if len(kinds) < 2 or openly is None:
+    if len(names) < 2 or openly is None:
         raise NotApplicable(
-            "it takes two of sampling (the metric pass_at_k), a probe and relearning, on the model and on the oracle"
+            "it takes two of sampling (the metric pass_at_k), probes and relearning, on the model and on the oracle"
         )
-    votes = np.sum([mine[kind] & ~theirs[kind] for kind in kinds], axis=0)
+    votes = np.sum([mine[name] & ~theirs[name] for name in names], axis=0)
     verdicts = np.select([votes >= 2, votes == 1], [SUPPRESSED, UNDECIDED], ABSENT)
-    return np.where(openly > 0.5, SHOWN, verdicts), kinds
+    return np.where(openly > 0.5, SHOWN, verdicts), names
 
 
 def _witnesses(view: StudyView, model: int | None) -> dict[str, np.ndarray]:
-    """For every kind of witness what it says of each item, true where it speaks for the knowledge."""
+    """For every witness what it says of each item, true where it speaks for the knowledge."""
     if model is None:
         return {}
     evidence = view.evidence
-    found = {
-        "sampling": _sampled(view, evidence.evaluations.get(model, [])),
-        "probe": _probed(view, model),
-        "relearning": _relearned(evidence, model),
-    }
-    return {kind: items > 0.5 for kind, items in found.items() if items is not None}
+    found = {"sampling": _sampled(view, evidence.evaluations.get(model, []))}
+    for name, own in PROBES.items():
+        found[name] = _items_of(evidence, model, view.items.get(own, {}), name)
+    for name in RELEARNING:
+        found[name] = _items_of(evidence, model, evidence.items, name)
+    return {name: items > 0.5 for name, items in found.items() if items is not None}
 
 
 def _sampled(view: StudyView, evaluations: list[int]) -> np.ndarray | None:
@@ -74,23 +75,6 @@ def _sampled(view: StudyView, evaluations: list[int]) -> np.ndarray | None:
     known = (items.get((run, 0)) for run in evaluations)
     values = next((one for one in known if one is not None), None)
     return None if values is None else np.asarray(values > 0, dtype=float)
-
-
-def _probed(view: StudyView, model: int) -> np.ndarray | None:
-    """What any of the probes reads off."""
-    read = [
-        _items_of(view.evidence, model, view.items.get(metric, {}), name)
-        for name, metric in PROBES.items()
-    ]
-    known = [one for one in read if one is not None]
-    return np.max(known, axis=0) if known else None
-
-
-def _relearned(evidence: Evidence, model: int) -> np.ndarray | None:
-    """What the strongest cell of any relearning attack brought back."""
-    back = [_items_of(evidence, model, evidence.items, name) for name in RELEARNING]
-    known = [one for one in back if one is not None]
-    return np.max(known, axis=0) if known else None
 
 
 def _items_of(
