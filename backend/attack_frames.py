@@ -110,7 +110,7 @@ def _models(document: Mapping[str, Any], runs: pd.DataFrame) -> dict[int, tuple[
 def pivot(frame: pd.DataFrame) -> pd.DataFrame:
     """The matrix as people read it: a line a configuration, a column an attack, the recovery or the word for its state."""
     told = [
-        f"{r:.3f}" if s == KNOWN else s if s in (NOT_APPLICABLE, TEACHES) else ""
+        f"{r:z.3f}" if s == KNOWN else s if s in (NOT_APPLICABLE, TEACHES) else ""
         for r, s in zip(frame["recovery"], frame["state"], strict=True)
     ]
     wide = frame.assign(told=told).pivot(index="configuration", columns="label", values="told")

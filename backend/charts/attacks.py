@@ -29,7 +29,7 @@ def matrix_chart(frame: pd.DataFrame, theme: str = "light") -> Any:
     rows = frame.assign(
         shown=frame["recovery"].clip(0, 1),
         told=[
-            f"{r:.2f}" if s == KNOWN else "" if s == MISSING else s
+            f"{r:z.2f}" if s == KNOWN else "" if s == MISSING else s
             for r, s in zip(frame["recovery"], frame["state"], strict=True)
         ],
         kind=[TITLES[kind] for kind in frame["counts"]],
