@@ -13,6 +13,7 @@ from backend.settings import build_task
 from backend.study import Plan
 
 RATE = 2e10  # FLOP/s of one core on a tiny model, where no run of the kind has been timed yet
+PASSES_A_METRIC = 1.3  # over the items that are evaluated: the mean of all metrics, as measured
 PASSES = 10  # over the items, of an attack without steps
 STARTING = 0.2  # seconds that every run costs besides its work
 MEMORY = 450e6  # bytes of a slot's process before any model
@@ -69,7 +70,8 @@ def _flops(run: PlannedRun, task: Task) -> float:
     given: dict[str, Any] = {**task.base_training, **run.parameters}
     if run.stage == "evaluate":
         items = sum(len(split) for name, split in task.splits.items() if "attack" not in name)
-        return forward_flops(task.model, items, length, 1)
+        asked = len(run.parameters["metrics"]) if run.name == "audit" else 1
+        return max(1.0, PASSES_A_METRIC * asked) * forward_flops(task.model, items, length, 1)
     if run.stage in ("base", "oracle"):
         rows = round(task.context_share * given["batch_size"])
         step = training_flops(task.model, given["batch_size"] - rows, length, 1)
@@ -90,6 +92,8 @@ def _flops(run: PlannedRun, task: Task) -> float:
     if run.stage == "attack":
         looks = given["steps"] / given.get("evaluate_every", given["steps"]) + 1
         work += looks * forward_flops(task.model, _attacked_items(task), length, 1)
+        tried = rows * given.get("candidates", 0) * given["steps"]  # a search tries several a step
+        work += forward_flops(task.model, tried, length, 1)
     return float(work)
 
 

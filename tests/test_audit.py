@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from backend import study
+from backend.forecast import forecast
 from backend.plan import PlannedRun
 from backend.stage import UserError, inapplicable, reasons_in
 
@@ -74,6 +76,13 @@ def test_all_is_everything_but_what_a_whole_study_is_asked() -> None:
 def test_what_cannot_be_asked_is_one_sentence(metrics: Any, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         planned(metrics=metrics)
+
+
+def test_what_is_asked_of_every_model_is_in_the_forecast() -> None:
+    given = {"setting": SETTING, "recipes": [{"suppress": "max_ent"}]}
+    plans = [study.resolve({**given, "metrics": metrics}) for metrics in ([], "all")]
+    told = [forecast(plan, set(), pd.DataFrame(), 1) for plan in plans]
+    assert told[1].flops > 1.05 * told[0].flops and told[1].seconds > told[0].seconds
 
 
 def test_a_note_gives_back_the_reasons_that_were_put_into_it() -> None:

@@ -128,6 +128,8 @@ def print_frontier(document: dict[str, Any]) -> None:
         "cells": "attack cells",
         "front": "front",
     }
+    if len(document["attacks"]) > 1:
+        wanted |= {"worst_attack": "worst attack"}
     rows["cells"] = rows["cells_done"].astype(str) + "/" + rows["cells_total"].astype(str)
     rows["front"] = rows["on_front"].map(lambda kept: "*" if kept is True else "")
     shown = rows[[name for name in wanted if name in rows]].rename(columns=wanted)
