@@ -82,7 +82,7 @@ def test_what_is_asked_of_every_model_is_in_the_forecast() -> None:
     given = {"setting": SETTING, "recipes": [{"suppress": "max_ent"}]}
     plans = [study.resolve({**given, "metrics": metrics}) for metrics in ([], "all")]
     told = [forecast(plan, set(), pd.DataFrame(), 1) for plan in plans]
-    assert told[1].flops > 1.05 * told[0].flops and told[1].seconds > told[0].seconds
+    assert told[1].flops > told[0].flops and told[1].seconds > told[0].seconds
 
 
 def test_a_note_gives_back_the_reasons_that_were_put_into_it() -> None:
