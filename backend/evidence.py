@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import pandas as pd
 
+from backend import catalogue
 from backend.attack_tables import AttackTable
 from backend.recovery import Curves, Scale, Strongest, strongest
 from backend.stage import reasons_in
@@ -36,9 +37,24 @@ class Row(NamedTuple):
     note: str | None
 
 
-def cell_key(parameters: Mapping[str, Any]) -> str:
-    """The identity of a grid cell: its parameters without the target."""
-    return repr(sorted((key, value) for key, value in parameters.items() if key != "target"))
+def cell_key(parameters: Mapping[str, Any], neutral: Mapping[str, Any] | None = None) -> str:
+    """The identity of a grid cell: its parameters without the target and without neutral values.
+
+    A run of before a parameter was added lacks it, and has the fingerprint of the one that names its neutral value.
+    """
+    left = {**(neutral or {}), **parameters}
+    kept = (
+        (k, v) for k, v in left.items() if k != "target" and (neutral or {}).get(k, _ABSENT) != v
+    )
+    return repr(sorted(kept))
+
+
+_ABSENT = object()
+
+
+def _neutral_of_attacks() -> dict[str, Mapping[str, Any]]:
+    """The neutral values of every attack that there is, by name."""
+    return {part.name: part.neutral for part in catalogue.parts("attacks")}
 
 
 def _rows(runs: pd.DataFrame) -> dict[int, Row]:
@@ -80,7 +96,11 @@ class Evidence:
         self.given: dict[int, list[tuple[str, int]]] = {}
         for run, role, one in zip(inputs["run"], inputs["role"], inputs["input"], strict=True):
             self.given.setdefault(int(run), []).append((str(role), int(one)))
-        self.grids = {a["name"]: [cell_key(cell) for cell in a["grid"]] for a in self.attacks}
+        self.neutral = _neutral_of_attacks()
+        self.grids = {
+            a["name"]: [cell_key(cell, self.neutral.get(a["name"])) for cell in a["grid"]]
+            for a in self.attacks
+        }
         self._index_children()
         self._index_values()
         self.table = AttackTable(self.measurements, self._measured_attacks())
@@ -107,7 +127,8 @@ class Evidence:
                 self.evaluations.setdefault(row.parent, []).append(run)
             if row.stage == "attack":
                 group = (row.parent, row.name, row.parameters.get("target", "forget"))
-                self.cells.setdefault(group, {})[cell_key(row.parameters)] = run
+                key = cell_key(row.parameters, self.neutral.get(row.name))
+                self.cells.setdefault(group, {})[key] = run
 
     def _index_values(self) -> None:
         """What models scored before any attack: of their evaluations, or their own if imported."""

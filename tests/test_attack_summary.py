@@ -153,3 +153,18 @@ def test_the_worst_subject_is_the_one_of_which_most_comes_back() -> None:
     made.items[run, 100] = np.concatenate([np.ones(50), spread(0.5, 150)]).astype(np.float32)
     found = attacked_rows(made)["A"]["attacks"]["relearn"]["worst_subject"]
     assert found == {"name": "table of 2", "value": 1.0, "items": 50}
+
+
+def test_a_cell_of_before_a_parameter_was_added_is_the_cell_of_today() -> None:
+    old = {"learning_rate": 1e-3, "steps": 100}
+    today = {**old, "examples": 0, "choose": "random", "data": "forget", "optimizer": "adamw"}
+    for planned, stored in ((today, old), (old, today)):
+        made = study([{**relearning([1e-3], 100), "grid": [planned]}])
+        curves = {"Base": flat(1.0), "Oracle": flat(0.0), "A": flat(0.5)}
+        attack_all(made, "relearn", stored, {**curves, "B": flat(0.1), "C": flat(0.1)})
+        row = attacked_rows(made)["A"]
+        assert row["cells_done"] == 1 and row["attacks"]["relearn"]["mean"] == pytest.approx(0.5)
+    other = {**today, "examples": 4}
+    made = study([{**relearning([1e-3], 100), "grid": [other]}])
+    attack_all(made, "relearn", old, {**curves, "B": flat(0.1), "C": flat(0.1)})
+    assert attacked_rows(made)["A"]["cells_done"] == 0
