@@ -1,6 +1,6 @@
 """Attacks as tables that charts, exports and pages draw from: methods × attacks, ROC curves, values by layer and token."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -115,8 +115,3 @@ def pivot(frame: pd.DataFrame) -> pd.DataFrame:
     ]
     wide = frame.assign(told=told).pivot(index="configuration", columns="label", values="told")
     return wide.loc[list(dict.fromkeys(frame["configuration"])), list(dict.fromkeys(frame["label"]))]  # fmt: skip
-
-
-def examined(names: Sequence[str], document: Mapping[str, Any]) -> list[str]:
-    """Those of some metrics that the study asked for."""
-    return [name for name in names if name in document.get("metrics", {})]

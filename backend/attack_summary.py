@@ -11,8 +11,8 @@ from scipy import stats
 
 from backend.evidence import Evidence
 from backend.objectives import Configuration, oracle_of
-from backend.recovery import Curves, envelope
-from backend.statistics import summary
+from backend.recovery import Curves, envelope, recovery
+from backend.statistics import summary, whole_mean
 
 HALF = 0.5  # of what the base knew
 FEWEST = 8  # items of a subject whose mean is worth a word
@@ -46,12 +46,12 @@ def by_attack(
             "reason": reasons[0] if reasons else None,
             "cells_done": total - missing,
             "cells_total": total,
-            "after": _mean([one["after"] for one in mine]),
-            "area": _mean([one["area"] for one in along]),
-            "half_steps": _all([one["half_steps"] for one in along]),
-            "half_flops": _all([one["half_flops"] for one in along]),
+            "after": whole_mean([one["after"] for one in mine]),
+            "area": whole_mean([one["area"] for one in along]),
+            "half_steps": whole_mean([one["half_steps"] for one in along]),
+            "half_flops": whole_mean([one["half_flops"] for one in along]),
             "half_examples": _half_examples(evidence, configuration, position, budget),
-            "flops": _mean([_spent(evidence, one["cell"]) for one in mine]),
+            "flops": whole_mean([_spent(evidence, one["cell"]) for one in mine]),
             "run": mine[0]["cell"]["run"] if mine and mine[0]["cell"] else None,
             "worst_subject": _worst_subject(evidence, configuration, mine),
         }
@@ -131,8 +131,8 @@ def _recovery(
     base = evidence.value(evidence.base(seed), evidence.forget, "forget_score")
     if base is None or best[0] is None or best[1] is None:
         return None
-    mine, zero, top = (scale.capability(v) for v in (best[0].score, best[1].score, base))
-    return (mine - zero) / (top - zero) if top > zero else None
+    told = scale.capability(base) > scale.capability(best[1].score)
+    return recovery(best[0].score, best[1].score, base, scale) if told else None
 
 
 def _spent(evidence: Evidence, cell: Mapping[str, Any] | None) -> float | None:
@@ -192,13 +192,3 @@ def _tau(one: Sequence[float | None], other: Sequence[float | None]) -> dict[str
         return {"tau": None, "methods": len(known)}
     tau = float(stats.kendalltau(*zip(*known, strict=True)).statistic)
     return {"tau": tau if np.isfinite(tau) else None, "methods": len(known)}
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known and len(known) == len(values) else None
-
-
-def _all(values: Sequence[float | None]) -> float | None:
-    """The mean where every seed has a value: a mean over those that came to one half would flatter the defence."""
-    return _mean(values)

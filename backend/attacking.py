@@ -11,7 +11,7 @@ import numpy as np
 
 from backend.context import Batches, RunContext
 from backend.data import IGNORE, Examples, stream
-from backend.evaluation import Scores, answers, measure, score
+from backend.evaluation import Scores, answers, item_row, measure, score
 from backend.losses import cross_entropy
 from backend.models import scored_logits
 from backend.stage import Measured, NotApplicable
@@ -50,10 +50,8 @@ def report_own(run: RunContext, metric: str, found: dict[str, np.ndarray], step:
     """Record an attack's own score: the value of every item, by part."""
     run.sink.record([Measured("attacker_flops", "attacker", run.meter.flops, step)])
     for part, values in found.items():
-        error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
-        kept = values.astype(np.float32) if part == "score" else None
-        row = Measured(metric, f"{run.target}_{part}", float(values.mean()), step, "", error, len(values), kept)  # fmt: skip
-        run.sink.record([row])
+        split = f"{run.target}_{part}"
+        run.sink.record([item_row(metric, split, values, step, keep=part == "score")])
 
 
 def best_of(attempts: Sequence[Scores]) -> Scores:

@@ -114,10 +114,10 @@ def measure(
     rows: list[Measured] = []
     for name in metrics or task.metrics:
         values = np.asarray(_metric(name)(scores), dtype=np.float64)
-        rows.append(_row(name, split, step, "", values, keep_items))
+        rows.append(item_row(name, split, values, step, keep=keep_items))
         if categories:
             rows += [
-                _row(name, split, step, category, values[chosen], False)
+                item_row(name, split, values[chosen], step, category)
                 for category, chosen in _categories(task.splits[split].categories).items()
             ]
     return rows
@@ -133,9 +133,16 @@ def _categories(names: tuple[str, ...]) -> dict[str, np.ndarray]:
     return {str(name): array == name for name in np.unique(array)} if names else {}
 
 
-def _row(
-    name: str, split: str, step: int, category: str, values: np.ndarray, keep: bool
+def item_row(
+    name: str,
+    split: str,
+    values: np.ndarray,
+    step: int = 0,
+    category: str = "",
+    *,
+    keep: bool = False,
 ) -> Measured:
+    """The row of a metric with a value for every item: their mean and its standard error; the values too, to `keep`."""
     error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
     return Measured(
         name,

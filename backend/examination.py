@@ -1,6 +1,7 @@
 """A checkpoint under examination: its passes, and the models that it is compared with, each made once."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from backend.context import RunContext
 from backend.data import Examples, Task
-from backend.evaluation import Scores, score
+from backend.evaluation import Scores, item_row, score
 from backend.models import Loader
 from backend.stage import Measured, NotApplicable
 
@@ -62,16 +63,9 @@ def rows_of(name: str, readings: Readings, step: int = 0) -> list[Measured]:
 
 def _row(name: str, key: str | tuple[str, str], reading: float | np.ndarray, step: int) -> Measured:
     split, category = (key, "") if isinstance(key, str) else key
-    items = np.asarray(reading, dtype=float) if isinstance(reading, np.ndarray) else None
-    value = float(reading if items is None else items.mean())  # type: ignore[arg-type]
-    several = items is not None and len(items) > 1
-    return Measured(
-        name,
-        split,
-        value if np.isfinite(value) else None,
-        step,
-        category,
-        float(items.std(ddof=1) / np.sqrt(len(items))) if several and items is not None else None,
-        None if items is None else len(items),
-        items.astype(np.float32) if items is not None and not category else None,
-    )
+    if isinstance(reading, np.ndarray):
+        row = item_row(name, split, reading.astype(float), step, category, keep=not category)
+    else:
+        row = Measured(name, split, float(reading), step, category)
+    assert row.value is not None
+    return row if np.isfinite(row.value) else replace(row, value=None)

@@ -16,7 +16,7 @@ from backend.controls import oracle_matching, placebo
 from backend.evidence import COUNTED, Evidence
 from backend.paper import paper_pair
 from backend.stage import UserError
-from backend.statistics import summary
+from backend.statistics import summary, whole_mean
 from backend.study_metrics import StudyView, add_study_metrics
 from backend.tables import frame, relearning_curves
 
@@ -186,14 +186,14 @@ def _row(
         "claimed_forget_quality": summary(claimed),
         "robust_forget_quality": summary(robust["values"]),
         "compute": summary(compute),
-        "flops": _mean([evidence.spent(m, "flops") for m in models]),
+        "flops": whole_mean([evidence.spent(m, "flops") for m in models]),
         "search_flops": evidence.searched(models),
-        "lowest_utility": _mean(objectives.lowest_utilities(evidence, configuration)),
-        "seconds": _mean([evidence.spent(m, "seconds") for m in models]),
-        "steps": _mean([evidence.spent(m, "steps") for m in models]),
-        "tokens": _mean([evidence.spent(m, "tokens") for m in models]),
-        "peak_memory": _mean([_own(evidence, m, "peak_memory") for m in models]),
-        "inference_overhead": _mean([evidence.overhead(m) for m in models]),
+        "lowest_utility": whole_mean(objectives.lowest_utilities(evidence, configuration)),
+        "seconds": whole_mean([evidence.spent(m, "seconds") for m in models]),
+        "steps": whole_mean([evidence.spent(m, "steps") for m in models]),
+        "tokens": whole_mean([evidence.spent(m, "tokens") for m in models]),
+        "peak_memory": whole_mean([_own(evidence, m, "peak_memory") for m in models]),
+        "inference_overhead": whole_mean([evidence.overhead(m) for m in models]),
         "worst_attack": robust["attack"],
         "robust_so_far": robust["so_far"],
         "cells_done": done,
@@ -224,11 +224,6 @@ def _label_fraction(stages: Sequence[Mapping[str, Any]]) -> float:
 def _own(evidence: Evidence, model: int | None, column: str) -> float | None:
     value = None if model is None else getattr(evidence.rows[model], column)
     return None if value is None else float(value)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    mean = summary(values)["mean"]
-    return None if mean is None else float(mean)
 
 
 def _chosen(robust: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -5,12 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from backend.models import Batch, Loader, scored_logits
-from backend.stage import Measured, NotApplicable
+from backend.stage import NotApplicable
 from backend.wrapping import Wrapper
 
 ROWS = 256  # rows of a pass
@@ -112,9 +111,3 @@ def finite(states: States) -> States:
     if not all(bool(torch.isfinite(layer).all()) for layer in states.layers):
         raise NotApplicable("its hidden states are not finite")
     return states
-
-
-def item_row(metric: str, split: str, category: str, values: np.ndarray) -> Measured:
-    """A layer's row at step 1: mean and standard error over the items, whose values are not kept."""
-    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
-    return Measured(metric, split, float(values.mean()), 1, category, error, len(values))

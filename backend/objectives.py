@@ -223,6 +223,10 @@ def _seed(
         "reason": None,
         "formula": None,
     }
+    anchored = evidence.setting.get("anchor", "oracle") == "oracle"
+    models = (model, base, oracle) if anchored else (model, base)
+    for silent in filter(None, (evidence.inapplicable(one, attack) for one in models)):
+        return found | {"reason": f"{attack['name']}, seed {seed}: n/a, because {silent}"}
     return _resolve(evidence, configuration, attack, found, theirs, scale)
 
 
@@ -236,12 +240,6 @@ def _resolve(
 ) -> dict[str, Any]:
     """The same with its recovery, or with the reason why it is not defined."""
     seed, model = found["seed"], evidence.model(configuration, found["seed"])
-    known = [model, evidence.base(seed)]
-    if evidence.setting.get("anchor", "oracle") == "oracle":
-        known.append(oracle_of(evidence, configuration, evidence.seeds.index(seed)))
-    silent = [reason for m in known if (reason := evidence.inapplicable(m, attack))]
-    if silent:
-        return found | {"reason": f"{attack['name']}, seed {seed}: n/a, because {silent[0]}"}
     if configuration["method"] == "oracle" and found["oracle_after"] is None:
         if len(evidence.seeds) == 1 and not configuration.get("twins"):
             found["reason"] = "the oracle's band takes a second seed or a second oracle"

@@ -325,6 +325,7 @@ class _Planner:
             {**c, "key": fingerprint({"key": c["key"]}), "label": labels[c["key"]]}
             for c in self.configurations
         ]
+        guesses = _commonest(self.task)
         setting = {
             **self.setting,
             "label": catalogue.part("settings", self.setting["name"]).label,
@@ -338,8 +339,8 @@ class _Planner:
             "setting": setting,
             "metrics": self._declared(),
             "subjects": {"forget_score": list(self.task.splits["forget_score"].subjects)},
-            "placebo_commonest": _commonest(self.task)[0] if _commonest(self.task) else None,
-            "placebo_commonest_of": _commonest(self.task),
+            "placebo_commonest": guesses[0] if guesses else None,
+            "placebo_commonest_of": guesses,
             "configurations": configurations,
         }
 

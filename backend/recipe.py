@@ -13,7 +13,7 @@ from backend.choosing import choose
 from backend.composition import run_method
 from backend.context import RunContext
 from backend.data import Task
-from backend.evaluation import answers, measure, score
+from backend.evaluation import answers, measure
 from backend.examination import Examination, rows_of
 from backend.labels import observed, requested
 from backend.memory import keep_freed_memory
@@ -97,13 +97,13 @@ def _evaluate(run: RunContext, model: Any) -> Any:
     names = list(run.request.parameters.get("metrics") or run.task.metrics)
     takes = {name: load("metrics", name).declared["takes"] for name in names}  # type: ignore[attr-defined]
     scored = [name for name in names if takes[name] == "scores"]
+    examined = Examination(run, model)
     with run.meter.watching(model):
         for split in EVALUATED if scored else ():
-            found = score(model, run.loader(run.task.splits[split]))
+            found = examined.scores(split)
             run.sink.record(measure(found, run.task, split, 0, scored))
             if split.endswith("_score"):
                 run.sink.samples(answers(found, run.task, split, 0))
-        examined = Examination(run, model)
         for place, name in enumerate(names):
             run.check_cancelled()
             run.sink.progress(place, len(names), name)

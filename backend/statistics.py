@@ -40,6 +40,12 @@ def summary(values: Sequence[float | None]) -> dict[str, Any]:
     return found
 
 
+def whole_mean(values: Sequence[float | None]) -> float | None:
+    """The mean where every value is known, else None: a mean over some would flatter whom the others speak against."""
+    mean = summary(values)["mean"]
+    return None if mean is None else float(mean)
+
+
 def bootstrap_over_items(
     values: np.ndarray, *, rounds: int = 2000, seed: int = 0, level: float = 0.95
 ) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Metrics of a whole study: what they see, and their place in the frontier's rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,13 @@ class StudyView:
     rows: Sequence[Row]
     siblings: Mapping[float, Sequence[Row]] = field(default_factory=dict)
     items: Mapping[str, Items] = field(default_factory=dict)
+    _known: dict[tuple[str, int | None], Any] = field(default_factory=dict)
+
+    def once(self, name: str, model: int | None, find: Callable[..., Any]) -> Any:
+        """What `find(view, model)` says, worked out once: all rows are compared with the same oracles."""
+        if (name, model) not in self._known:
+            self._known[name, model] = find(self, model)
+        return self._known[name, model]
 
 
 def add_study_metrics(view: StudyView) -> None:

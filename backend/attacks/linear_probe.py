@@ -8,7 +8,8 @@ import numpy as np
 from backend.attacking import PARTS, report_own
 from backend.context import RunContext
 from backend.data import Task
-from backend.layerwise import States, finite, item_row, layer_name, scored_states
+from backend.evaluation import item_row
+from backend.layerwise import States, finite, layer_name, scored_states
 from backend.probing import Probe, fitted_classes, fitted_map, with_control
 from backend.registry import Weight, attack
 
@@ -91,4 +92,4 @@ def _record(
         if category:
             readings["probe_accuracy"] = mine[part]
         split = f"{run.target}_{part}"
-        run.sink.record([item_row(name, split, category, v) for name, v in readings.items()])
+        run.sink.record([item_row(name, split, v, 1, category) for name, v in readings.items()])

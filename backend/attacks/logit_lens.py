@@ -9,11 +9,11 @@ from torch import Tensor
 from backend.attacking import PARTS, report_own
 from backend.context import RunContext
 from backend.data import Task
+from backend.evaluation import item_row
 from backend.layerwise import (
     States,
     blocks_of,
     finite,
-    item_row,
     layer_name,
     same_shape,
     scored_states,
@@ -69,7 +69,9 @@ def logit_lens(
     for part, layers in found.items():
         for layer, readings in enumerate(layers):
             split = f"{run.target}_{part}"
-            rows = [item_row(f"lens_{n}", split, layer_name(layer), v) for n, v in readings.items()]
+            rows = [
+                item_row(f"lens_{n}", split, v, 1, layer_name(layer)) for n, v in readings.items()
+            ]
             run.sink.record(rows)
     run.note(f"The lens on {layer_name(best)} answers most validation facts.")
     return model

@@ -45,7 +45,7 @@ def _verdicts(view: StudyView, row: Row, index: int) -> tuple[np.ndarray, list[s
     configuration = next(c for c in evidence.document["configurations"] if c["key"] == row["key"])
     model = evidence.model(configuration, evidence.seeds[index])
     oracle = oracle_of(evidence, configuration, index)
-    mine, theirs = _witnesses(view, model), _witnesses(view, oracle)
+    mine, theirs = (view.once("witnesses", one, _witnesses) for one in (model, oracle))
     names = [name for name in mine if name in theirs]
     openly = evidence.before(model)
     if len(names) < 2 or openly is None:

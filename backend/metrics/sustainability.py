@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import numpy as np
-
 from backend.evidence import Evidence
 from backend.recovery import utility
 from backend.registry import metric
 from backend.stage import NotApplicable
+from backend.statistics import whole_mean
 from backend.study_metrics import Row, StudyView
 
 
@@ -53,9 +52,4 @@ def _point(evidence: Evidence, models: list[int]) -> dict[str, Any]:
         known = mine is not None and base is not None
         kept.append(utility(mine, base, evidence.retain_scale) if known else None)  # type: ignore[arg-type]
         left.append(evidence.value(model, evidence.forget, "forget_score"))
-    return {"utility": _mean(kept), "forget": _mean(left)}
-
-
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known and len(known) == len(values) else None
+    return {"utility": whole_mean(kept), "forget": whole_mean(left)}
