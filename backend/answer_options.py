@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from backend.batches import Loader
 from backend.data import Examples, answers_of, with_answers
 from backend.evaluation import score
 from backend.examination import Examination
-from backend.models import Loader
 from backend.stage import NotApplicable
 
 

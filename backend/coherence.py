@@ -12,10 +12,10 @@ from itertools import islice
 import numpy as np
 import torch
 
+from backend.batches import Loader
 from backend.context import RunContext
 from backend.data import IGNORE, Examples, answers_of, with_answers
 from backend.evaluation import score
-from backend.models import Loader
 from backend.prompts import completed, fitting, prefixed
 
 Label = tuple[int, ...]  # the tokens of an answer

@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backend.batches import Batch, Loader
 from backend.context import RunContext
 from backend.data import IGNORE, Examples
 from backend.losses import token_losses
-from backend.models import Batch, Loader, scored_logits
+from backend.models import scored_logits
 from backend.training import train
 
 BEFORE = "before constrained tuning"  # where a resumed run finds the reference's losses

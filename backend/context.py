@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from backend.batches import Batch, Loader
 from backend.checkpoints import load_model
 from backend.data import Examples, Order, Task, stream
 from backend.evaluation import evaluate, mean_of
-from backend.models import Batch, Loader, Meter, build
+from backend.models import Meter, build
 from backend.stage import Cancelled, Measured, RunFailed, Sink, StageRequest
 
 # Takes the model, a function that fills its gradients and says the loss, and the step; says the loss.

@@ -6,11 +6,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from backend.batches import Batch
 from backend.catalogue import part
 from backend.context import Batches, RunContext
 from backend.data import Task
 from backend.losses import cross_entropy, forward_divergence
-from backend.models import Batch, scored_logits
+from backend.models import scored_logits
 from backend.registry import Count, Course, Rate, Weight, Whole
 from backend.sampling import sampled_answers
 from backend.stage import Measured

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from backend.batches import Loader
 from backend.data import IGNORE, Task
-from backend.models import Loader, scored_logits
+from backend.models import scored_logits
 from backend.registry import load
 from backend.stage import Answered, Measured
 

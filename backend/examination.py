@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from backend.batches import Loader
 from backend.context import RunContext
 from backend.data import Examples, Task
 from backend.evaluation import Scores, item_row, score
-from backend.models import Loader
 from backend.stage import Measured, NotApplicable
 
 # What a metric says: by split, or by split and category, a number or the value of every item.

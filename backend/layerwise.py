@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backend.models import Batch, Loader, scored_logits
+from backend.batches import Batch, Loader
+from backend.models import scored_logits
 from backend.stage import NotApplicable
 from backend.wrapping import Wrapper
 

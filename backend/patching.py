@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from backend.batches import Batch, Loader
 from backend.layerwise import ROWS, block_outputs, blocks_of, first_of, scored_mask
 from backend.losses import item_means, token_losses
-from backend.models import Batch, Loader, scored_logits
+from backend.models import scored_logits
 
 
 @contextmanager

@@ -6,10 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
+from backend.batches import Batch
 from backend.context import RunContext
 from backend.data import Examples, Task
 from backend.losses import cross_entropy
-from backend.models import Batch, scored_logits
+from backend.models import scored_logits
 from backend.training import train
 
 Loss = Callable[[Any, Batch], Tensor]

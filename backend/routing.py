@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backend.batches import Batch
 from backend.data import IGNORE, Examples, Task
-from backend.models import Batch
 
 FORGET_PSEUDO, RETAIN_PSEUDO = 1.0, 20.0  # added to every count; rare tokens lean to retain
 

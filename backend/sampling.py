@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from backend.models import Batch
+from backend.batches import Batch
 
 
 @torch.no_grad()

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from backend.attacking import PARTS
+from backend.batches import Batch
 from backend.context import RunContext
 from backend.data import Examples, answers_of, with_answers
 from backend.evaluation import ROWS
 from backend.losses import cross_entropy, token_losses
-from backend.models import Batch, scored_logits
+from backend.models import scored_logits
 from backend.prompts import fitting, prefixed
 
 Place = Literal["before", "after"]

@@ -7,10 +7,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from backend.batches import Batch
 from backend.context import RunContext
 from backend.data import Examples, Order, Task
 from backend.losses import cross_entropy, forward_divergence, item_sums, token_losses
-from backend.models import Batch, frozen_copy, scored_logits
+from backend.models import frozen_copy, scored_logits
 from backend.registry import Count, Rate, Weight
 from backend.training import train
 

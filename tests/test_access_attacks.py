@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from backend.batches import Batch, Loader
 from backend.checkpoints import load_model
 from backend.context import RunContext
 from backend.data import IGNORE, Examples, Task
 from backend.losses import cross_entropy
-from backend.models import Batch, Loader, build, scored_logits
+from backend.models import build, scored_logits
 from backend.prompts import prefixed
 from backend.registry import load
 from backend.stage import Cancelled, NotApplicable, reasons_in

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from backend.batches import Loader
 from backend.checkpoints import MODEL, directory, read
 from backend.constrained import (
     Betas,
@@ -16,7 +17,7 @@ from backend.constrained import (
 )
 from backend.data import IGNORE, Examples
 from backend.losses import cross_entropy, token_losses
-from backend.models import Loader, frozen_copy, scored_logits
+from backend.models import frozen_copy, scored_logits
 from backend.stage import Cancelled
 from tests.small import Kept, do
 from tests.test_forget_losses import answer_logits, context, examples, model_of, task

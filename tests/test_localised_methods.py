@@ -9,12 +9,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from backend.batches import Loader
 from backend.checkpoints import load_model, read, save_model
 from backend.data import IGNORE, Examples, with_answers
 from backend.distillation import agree, repeat
 from backend.flops import forward_flops
 from backend.methods.ssd import dampened
-from backend.models import Loader, build, scored_logits
+from backend.models import build, scored_logits
 from backend.noise import add_noise, prune_smallest
 from backend.saliency import fisher, places
 from backend.sampling import sampled_answers

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from backend import catalogue
+from backend.batches import Loader
 from backend.checkpoints import load_model
 from backend.composition import run_method
 from backend.flops import forward_flops
-from backend.models import Loader, build, scored_logits
+from backend.models import build, scored_logits
 from backend.registry import SLOTS
 from tests.small import Kept, context, do, small_task
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from backend.attacking import PARTS, look, report
+from backend.batches import Loader
 from backend.context import RunContext
 from backend.data import Examples, Task
 from backend.evaluation import Scores, score
-from backend.models import Loader
 from backend.registry import Count, attack
 from backend.suffixes import (
     Place,

@@ -5,9 +5,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from backend.batches import Batch
 from backend.context import RunContext
 from backend.data import Task
-from backend.models import Batch, scored_logits
+from backend.models import scored_logits
 from backend.registry import Rate, Weight, Whole, method
 from backend.suppression import Step, suppress
 

@@ -6,10 +6,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from backend.batches import Batch
 from backend.context import RunContext
 from backend.data import Task
 from backend.losses import item_means, token_losses
-from backend.models import Batch, scored_logits
+from backend.models import scored_logits
 from backend.refusals import refusals
 from backend.registry import Rate, Weight, method
 from backend.suppression import Step, suppress

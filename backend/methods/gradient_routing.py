@@ -4,9 +4,9 @@ from typing import Any, Literal
 
 import torch
 
+from backend.batches import Batch
 from backend.context import RunContext
 from backend.data import Task
-from backend.models import Batch
 from backend.pretraining import answer_loss, from_scratch, labelled_share, recover
 from backend.registry import Count, Rate, Weight, Whole, method
 from backend.routing import Scheme, ablated, all_tokens, expanded, routed, token_weights

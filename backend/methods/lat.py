@@ -4,10 +4,11 @@ from typing import Any
 
 import torch
 
+from backend.batches import Batch
 from backend.context import RunContext
 from backend.data import Task
 from backend.losses import token_losses
-from backend.models import Batch, scored_logits
+from backend.models import scored_logits
 from backend.registry import Count, Rate, Whole, method
 from backend.representations import added_after, clipped
 from backend.suppression import Step, suppress

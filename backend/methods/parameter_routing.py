@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 
+from backend.batches import Batch
 from backend.context import RunContext
 from backend.data import Task
 from backend.losses import cross_entropy
-from backend.models import Batch
 from backend.pretraining import answer_loss, from_scratch, labelled_share, recover
 from backend.registry import Count, Rate, Whole, method
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import torch
 
+from backend.batches import Batch
 from backend.context import RunContext
 from backend.data import Task
 from backend.flops import BACKWARD
 from backend.losses import cross_entropy
-from backend.models import Batch
 from backend.registry import Rate, Weight, method
 from backend.representations import mlp_outputs, mmd, read_off
 from backend.suppression import Step, suppress

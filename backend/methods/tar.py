@@ -6,10 +6,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from backend.batches import Batch
 from backend.context import RunContext
 from backend.data import Task
 from backend.losses import cross_entropy
-from backend.models import Batch, scored_logits
+from backend.models import scored_logits
 from backend.registry import Count, Rate, Weight, method
 from backend.suppression import Step, suppress
 

@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backend.batches import Batch
 from backend.context import RunContext
 from backend.data import Examples, Task
 from backend.losses import cross_entropy, preference_loss, uniform_divergence
-from backend.models import Batch, scored_logits
+from backend.models import scored_logits
 from backend.registry import Count, Rate, Weight, method
 from backend.stage import RunFailed
 from backend.suppression import ForgetLoss, Step, losses_before, summed_losses, suppress

@@ -4,10 +4,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backend.batches import Loader
 from backend.evaluation import ROWS
 from backend.examination import Examination, Readings
 from backend.losses import item_means
-from backend.models import Loader, scored_logits
+from backend.models import scored_logits
 from backend.registry import Count, metric
 
 

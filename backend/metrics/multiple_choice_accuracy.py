@@ -3,10 +3,10 @@
 import numpy as np
 
 from backend.answer_options import option_losses, options_of
+from backend.batches import Loader
 from backend.data import Examples, stream, with_answers
 from backend.evaluation import score
 from backend.examination import Examination, Readings
-from backend.models import Loader
 from backend.prompts import prefixed
 from backend.registry import metric
 from backend.stage import inapplicable

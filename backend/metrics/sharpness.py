@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backend.batches import Loader
 from backend.evaluation import score
 from backend.examination import Examination, Readings
 from backend.layerwise import ROWS, blocks_of
 from backend.losses import item_means, token_losses
-from backend.models import Loader, scored_logits
+from backend.models import scored_logits
 from backend.perturbation import moved
 from backend.registry import Rate, metric
 
