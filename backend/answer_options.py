@@ -10,16 +10,18 @@ from backend.stage import NotApplicable
 
 
 def rephrased(examined: Examination, split: str) -> Examples:
-    """A split's questions in the setting's first other form (its rewrites of tense), or as they are where it has none."""
+    """A split's items in other words: with the data's own paraphrase of the answer (its rewrites of the group `paraphrase`),
+    else with the question in the setting's first other form (its rewrites of tense), or as they are where it has neither."""
     examples = examined.examples(split)
-    forms = list(examined.task.rewrites.get("tense", {}).values())
+    groups = examined.task.rewrites
+    forms = [*groups.get("paraphrase", {}).values(), *groups.get("tense", {}).values()]
     return forms[0](examples) if forms else examples
 
 
 def option_losses(
     examined: Examination, examples: Examples, wrong: int, role: str = "model"
 ) -> np.ndarray:
-    """Nats a token of every answer, shape (items, 1 + wrong): first the true one, then wrong ones.
+    """Nats a token of every answer, shape (items, 1 + wrong): first the true one, then wrong ones, fewer where the data have fewer.
 
     Raises:
         NotApplicable: the setting has no wrong answers
@@ -29,13 +31,14 @@ def option_losses(
 
 
 def options_of(examined: Examination, examples: Examples, wrong: int) -> list[list[np.ndarray]]:
-    """The answers of every item, first the true ones, then so many times wrong ones."""
+    """The answers of every item, first the true ones, then so many times wrong ones, or as many times as every item has."""
     if examined.task.wrong_answers is None:
         raise NotApplicable(
             f"the setting {examined.task.name} has no wrong answers to compare with"
         )
     drawn = examined.task.wrong_answers(examples, wrong)
-    return [answers_of(examples), *([item[k] for item in drawn] for k in range(wrong))]
+    least = min(wrong, *map(len, drawn))
+    return [answers_of(examples), *([item[k] for item in drawn] for k in range(least))]
 
 
 def _losses(
@@ -47,6 +50,6 @@ def _losses(
 
 
 def log_truth_ratios(examined: Examination, split: str, role: str = "model") -> np.ndarray:
-    """log R of a split's items with five wrong answers each: right and wrong ones are given to the rephrased question."""
+    """log R of a split's items with up to five wrong answers each: right and wrong ones are given to the rephrased item."""
     losses = option_losses(examined, rephrased(examined, split), 5, role)
     return losses[:, 0] - losses[:, 1:].mean(axis=1)

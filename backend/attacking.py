@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from backend import chunked
 from backend.context import Batches, RunContext
 from backend.data import IGNORE, Examples, stream
 from backend.evaluation import Scores, answers, item_row, measure, score
-from backend.losses import cross_entropy
-from backend.models import scored_logits
+from backend.ranks import by_rows
 from backend.stage import Measured, NotApplicable
 from backend.training import train
 
@@ -57,7 +57,7 @@ def report_own(run: RunContext, metric: str, found: dict[str, np.ndarray], step:
 def best_of(attempts: Sequence[Scores]) -> Scores:
     """For every item the attempt that counts: the first right one, else the one with the smallest loss a token."""
     loss = np.stack([a.loss / a.tokens for a in attempts])
-    right = np.stack([a.correct for a in attempts])
+    right = np.stack([_answered(a) for a in attempts])
     chosen = np.where(right.any(0), right.argmax(0), loss.argmin(0))
 
     def pick(name: str) -> list[np.ndarray]:
@@ -70,7 +70,15 @@ def best_of(attempts: Sequence[Scores]) -> Scores:
         predicted=pick("predicted"),
         token_losses=pick("token_losses"),
         token_right=pick("token_right"),
+        choices=None if attempts[0].choices is None else np.array(pick("choices")),
+        characters=attempts[0].characters,
     )
+
+
+def _answered(scores: Scores) -> np.ndarray:
+    """Which items were answered right: written, or chosen where there is a choice."""
+    chosen = scores.choices
+    return scores.correct if chosen is None else chosen.argmin(axis=1) == 0
 
 
 def rewrites_of(run: RunContext, group: str) -> dict[str, Callable[[Examples], Examples]]:
@@ -104,9 +112,10 @@ def chosen_examples(
 def answer_loss(model: Any, batches: Batches) -> Loss:
     """The cross-entropy of batch k's answers."""
 
+    @by_rows
     def loss(k: int) -> Any:
         batch = batches(k)
-        return cross_entropy(scored_logits(model, batch), batch.targets)
+        return chunked.cross_entropy(model, batch)
 
     return loss
 
@@ -116,7 +125,7 @@ def mixed_with(model: Any, run: RunContext, batches: Batches) -> Loss:
     size = batches.order.size
     retain = answer_loss(model, run.batches(run.task.train["retain"], size, "attack retain"))
     forget = answer_loss(model, batches)
-    return lambda k: 0.5 * (forget(k) + retain(k))
+    return by_rows(lambda k: 0.5 * (forget(k) + retain(k)))
 
 
 def unlabelled(examples: Examples) -> Examples:

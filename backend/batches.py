@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from backend.data import IGNORE, Examples
+from backend.data import IGNORE, Examples, with_answers
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,11 @@ class Batch:
     targets: Tensor  # one for every scored position, shape (scored,)
     columns: Tensor
     chosen: Tensor | None  # mask over rows × columns where not all of them are scored
+    # Its scored tokens over the mean of the batches that make one step together: a mean over tokens counts so often.
+    weight: float = 1.0
+    # Where ranks share a batch: this one's items and scored tokens over the mean of all ranks'.
+    items_share: float = 1.0
+    tokens_share: float = 1.0
 
     @property
     def rows(self) -> Tensor:
@@ -33,18 +39,33 @@ class Batch:
         return self.input_ids.numel()
 
 
+RESIDENT = 1 << 24  # tokens up to which a part of the data lies on the device as a whole
+
+
 class Loader:
-    """Examples as tensors, made once; `batch(indices)` selects rows."""
+    """Examples as tensors; `batch(indices)` selects rows. Large data stay where they are, on disk say, but for the batch."""
 
     def __init__(self, examples: Examples, where: torch.device):
+        self.where, self.choices = where, examples.choices
+        self._examples = examples
         self.columns = torch.from_numpy(examples.columns).to(where)
-        targets = torch.from_numpy(examples.targets[:, examples.columns])
-        self.input_ids = torch.from_numpy(examples.input_ids).to(where)
-        self.targets = targets.to(where)
-        self.dense = bool((targets != IGNORE).all())
+        self._rows = (examples.input_ids, examples.targets)
+        self._everywhere = len(examples.columns) == examples.targets.shape[1]
+        self.resident = examples.input_ids.size <= RESIDENT
+        self.dense = False
+        self._scored = np.full(len(examples), -1)  # scored tokens of every row, once known
+        if self.resident:
+            self.input_ids, self.targets = self._tensors(slice(None))
+            self.dense = bool((self.targets != IGNORE).all())
 
     def __len__(self) -> int:
-        return len(self.input_ids)
+        return len(self._rows[0])
+
+    def with_wrong_answers(self) -> Iterator["Loader"]:
+        """The questions of a multiple choice with the first wrong answer of each, with the second, …"""
+        assert self.choices is not None, "these questions have no wrong answers"
+        for answers in zip(*self.choices.wrong, strict=True):
+            yield Loader(with_answers(self._examples, list(answers)), self.where)
 
     def parts(self, rows: int) -> Iterator[Batch]:
         """All rows in their order, so many at a time."""
@@ -53,8 +74,26 @@ class Loader:
 
     def batch(self, indices: Any) -> Batch:
         """The rows at `indices` (an index array or a slice)."""
-        rows = indices if isinstance(indices, slice) else torch.as_tensor(indices)
-        targets = self.targets[rows]
+        if self.resident:
+            rows = indices if isinstance(indices, slice) else torch.as_tensor(indices)
+            input_ids, targets = self.input_ids[rows], self.targets[rows]
+        else:
+            input_ids, targets = self._tensors(indices)
         chosen = None if self.dense else targets != IGNORE
+        if chosen is not None and bool(chosen.all()):
+            chosen = None  # a block of text is scored everywhere, but the one at the end
         flat = targets.reshape(-1) if chosen is None else targets[chosen]
-        return Batch(self.input_ids[rows], flat, self.columns, chosen)
+        return Batch(input_ids, flat, self.columns, chosen)
+
+    def scored(self, rows: np.ndarray) -> np.ndarray:
+        """How many tokens are scored in each of the rows of an index array."""
+        new = rows[self._scored[rows] < 0]
+        if len(new):
+            self._scored[new] = (np.asarray(self._rows[1][new]) != IGNORE).sum(axis=1)
+        return self._scored[rows]
+
+    def _tensors(self, rows: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs and the targets at the scored columns, both as 64-bit integers on the device."""
+        inputs, targets = (np.asarray(array[rows], dtype=np.int64) for array in self._rows)
+        scored = targets if self._everywhere else targets[:, self.columns.cpu().numpy()]
+        return torch.from_numpy(inputs).to(self.where), torch.from_numpy(scored).to(self.where)

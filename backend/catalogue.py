@@ -20,6 +20,7 @@ SHARED = {
     "training": (HERE / "training_parameters.py", "training"),
     "suppression": (HERE / "suppression.py", "suppress"),
     "relearning": (HERE / "relearning.py", "relearned"),
+    "language_model": (HERE / "language_model.py", "language_model"),
     "distillation": (HERE / "distillation.py", "distill_outputs"),
 }
 

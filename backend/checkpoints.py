@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from backend.shapes import of_shape
+from backend.shapes import of_shape, stored_shell
 from backend.stage import RunFailed, WrittenFile
 from backend.wrapping import rebuilt
 
@@ -76,30 +77,47 @@ def save_model(home: Path, fingerprint: str, model: Any) -> WrittenFile:
     path = directory(home, fingerprint) / MODEL
     header = {"config": model.config.to_dict(), "kind": "model"}
     header |= {"wrapper": model.recipe} if hasattr(model, "recipe") else {}
-    write(path, named_weights(model), header)
+    write(path, {**named_weights(model), **kept_buffers(model)}, header)
     drop_resume(home, fingerprint)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return WrittenFile("model", str(path.relative_to(home)), path.stat().st_size, digest)
 
 
 def load_model(home: Path, fingerprint: str, model: Any) -> Any:
     """The stored model: the given one filled, or one of the stored shape where that is another, behind its wrapper.
 
+    In the model's place may stand a task's specification of it, from which no source is read: the stored configuration
+    has all that counts.
+
     Raises:
         RunFailed: the file is gone or damaged
     """
     path = directory(home, fingerprint) / MODEL
     try:
-        tensors, header = read(path)
+        with safe_open(path, framework="pt") as file:
+            header = json.loads(file.metadata()["lethe"])
+            return _filled(_shell(header, model), header, file)
     except (OSError, SafetensorError, ValueError, KeyError) as problem:
         raise RunFailed(
             f"The checkpoint of an input is missing or damaged ({path.name} of {fingerprint});"
             " retry that run with --fresh."
         ) from problem
-    model = of_shape(header.get("config", {}), model)
+
+
+def _shell(header: Mapping[str, Any], model: Any) -> Any:
+    config = header.get("config", {})
+    return stored_shell(config, model) if isinstance(model, Mapping) else of_shape(config, model)
+
+
+def _filled(model: Any, header: Mapping[str, Any], file: Any) -> Any:
+    """The model with the file's weights, one tensor in memory at a time."""
     if "wrapper" in header:
         model = rebuilt(model, header["wrapper"]).to(next(model.parameters()).device)
-    fill(model, tensors)
+    kept = kept_buffers(model)
+    with torch.no_grad():
+        for name, weight in (*model.named_parameters(), *kept.items()):
+            weight.copy_(file.get_tensor(name))
     return model
 
 
@@ -108,11 +126,11 @@ def named_weights(model: Any) -> dict[str, Tensor]:
     return dict(model.named_parameters())
 
 
-def fill(model: Any, tensors: dict[str, Tensor]) -> None:
-    """Copy stored values into the model's parameters; every one must be there."""
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(tensors[name])
+def kept_buffers(model: Any) -> dict[str, Tensor]:
+    """What a model keeps beside its parameters and could not compute again from its configuration."""
+    known = {id(weight) for weight in model.parameters()}
+    state = model.state_dict(keep_vars=True)
+    return {name: value for name, value in state.items() if id(value) not in known}
 
 
 def drop_resume(home: Path, fingerprint: str) -> None:

@@ -16,14 +16,18 @@ import traceback
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
+from backend.remedies import out_of_memory
 from backend.sink import DatabaseSink
 from backend.stage import Cancelled, RunFailed, StageOutcome, StageRequest
 from db import reads, session, writes
+
+if TYPE_CHECKING:  # which imports torch
+    from backend.crew import Crew
 
 RUNS_PER_SLOT = 100  # then the process is replaced, so that nothing that leaks adds up
 LEASE_SECONDS = 30.0
@@ -37,38 +41,52 @@ def run_once(
     home: Path | None = None,
     lease_seconds: float = LEASE_SECONDS,
     stopping: threading.Event | None = None,
+    crew: "Crew | None" = None,
 ) -> str:
-    """Do a claimed run here and write its end; says how it ended.
+    """Do a claimed run here, with a crew on all its devices, and write its end; says how it ended.
 
     `complete`, `failed` or `cancelled`; `returned` to the queue because `stopping` was set; or
     `refused` because this attempt does not hold the run (any more).
     """
-    recipe = _ready_recipe()
+    recipe = ready_recipe()
     home = home or session.home()
     row = reads.run(engine, run_id)
-    if row is None or not _begin(engine, row, attempt, home):
+    if row is None or not _begin(engine, row, attempt, home, crew):
         return "refused"
+    execute = crew.execute if crew else recipe.execute
+    if crew:
+        crew.on_loss = functools.partial(_give_up, engine, run_id, attempt)
     stop = stopping or threading.Event()
     try:
         with DatabaseSink(engine, run_id, attempt, lease_seconds, stop) as sink:
-            outcome = recipe.execute(_request(row, home), sink)
+            outcome = execute(_request(row, home), sink)
         sink.flush()
         done = writes.complete(engine, run_id, attempt, *_ledger(outcome))
         return "complete" if done else "refused"
     except Cancelled:
         return _stopped(engine, run_id, attempt, sink)
     except Exception as problem:
-        sentence, trace = explained(problem)
+        sentence, trace = explained(problem, row)
         with contextlib.suppress(Exception):
             sink.flush()  # the curve up to here may show why
         return "failed" if writes.fail(engine, run_id, attempt, sentence, trace) else "refused"
 
 
-def _begin(engine: Engine, row: dict[str, Any], attempt: int, home: Path) -> bool:
+def _begin(
+    engine: Engine, row: dict[str, Any], attempt: int, home: Path, crew: "Crew | None"
+) -> bool:
     from backend.checkpoints import resume_step
 
     from_step = 0 if row["fresh"] else resume_step(home, row["fingerprint"])
-    return writes.begin(engine, row["id"], attempt, environment(), from_step)
+    where = {**environment(), **(crew.environment if crew else {})}
+    return writes.begin(engine, row["id"], attempt, where, from_step)
+
+
+def _give_up(engine: Engine, run_id: int, attempt: int, sentence: str) -> None:
+    """End the run and this process, whose main thread waits for a device that is gone."""
+    with contextlib.suppress(Exception):
+        writes.fail(engine, run_id, attempt, sentence, "")
+    os._exit(1)
 
 
 def _request(row: dict[str, Any], home: Path) -> StageRequest:
@@ -98,8 +116,11 @@ def _stopped(engine: Engine, run_id: int, attempt: int, sink: DatabaseSink) -> s
     return "returned" if writes.hand_back(engine, run_id, attempt) else "refused"
 
 
-def explained(problem: BaseException) -> tuple[str, str]:
-    """(one sentence, traceback) for what ended a run; no traceback where the sentence says it all."""
+def explained(problem: BaseException, row: dict[str, Any] | None = None) -> tuple[str, str]:
+    """(one sentence, traceback) for what ended a run; no traceback where the sentence says it all.
+
+    What the run's row says of its batches makes the remedy for too little memory a concrete one.
+    """
     if isinstance(problem, RunFailed):
         return str(problem), ""
     trace = "".join(traceback.format_exception(problem))
@@ -107,10 +128,15 @@ def explained(problem: BaseException) -> tuple[str, str]:
         where = getattr(problem, "filename", None)
         what = f"{Path(where).name} could not be written" if where else "nothing could be written"
         return f"The disk is full: {what}; free some space, then retry.", trace
-    if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":
-        return "Out of memory: use fewer slots, a smaller batch or a smaller model.", trace
+    if _out_of_memory(problem):
+        return out_of_memory(problem, row or {}), trace
     lines = str(problem).strip().splitlines()
     return f"{type(problem).__name__}: {lines[0]}" if lines else type(problem).__name__, trace
+
+
+def _out_of_memory(problem: BaseException) -> bool:
+    named = type(problem).__name__ == "OutOfMemoryError"  # torch's, without importing it
+    return isinstance(problem, MemoryError) or named or "can't allocate memory" in str(problem)
 
 
 def _disk_is_full(problem: BaseException) -> bool:
@@ -156,21 +182,40 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def serve(engine: Engine | None = None, home: Path | None = None) -> int:
-    """Be a slot: say `ready`, then do each `RUN ATTEMPT [LEASE]` line of standard input.
+def serve(
+    engine: Engine | None = None,
+    home: Path | None = None,
+    devices: int = 1,
+    sharding: str = "none",
+) -> int:
+    """Be a slot: say `ready`, then do each `RUN ATTEMPT [LEASE]` line of standard input, on so many devices.
 
     Every run is answered with `done RUN STATE`. Ends, with status 0, at the end of the input, after
     a failure or a cancel, and after a hundred runs; otherwise it says `ready` again.
     """
-    _die_with_parent()
-    answers = _own_standard_output()
+    die_with_parent()
+    answers = own_standard_output()
     stopping, busy = threading.Event(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: _told_to_stop(stopping, busy))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's to handle
-    _ready_recipe()
+    ready_recipe()
     gc.collect()
     gc.freeze()
     engine = engine or session.require_database()
+    if devices == 1:
+        return _serve(engine, home, answers, stopping, busy)
+    with recruited(devices, sharding) as crew:
+        return _serve(engine, home, answers, stopping, busy, crew)
+
+
+def _serve(
+    engine: Engine,
+    home: Path | None,
+    answers: IO[str],
+    stopping: threading.Event,
+    busy: threading.Event,
+    crew: "Crew | None" = None,
+) -> int:
     for _ in range(RUNS_PER_SLOT):
         print("ready", file=answers, flush=True)
         line = sys.stdin.readline().split()
@@ -179,13 +224,20 @@ def serve(engine: Engine | None = None, home: Path | None = None) -> int:
         busy.set()
         run_id, attempt = int(line[0]), int(line[1])
         lease = float(line[2]) if len(line) > 2 else LEASE_SECONDS
-        state = run_once(engine, run_id, attempt, home, lease, stopping)
+        state = run_once(engine, run_id, attempt, home, lease, stopping, crew)
         print(f"done {run_id} {state}", file=answers, flush=True)
-        if state in ("failed", "cancelled") or stopping.is_set():
+        if state in ("failed", "cancelled") or stopping.is_set() or (crew and crew.broken):
             break
         busy.clear()
         gc.collect()  # cheap, because all modules are frozen; a model must not outlive its run
     return 0
+
+
+def recruited(devices: int, sharding: str) -> "Crew":
+    """The ranks of this slot, all ready to work."""
+    from backend.crew import Crew
+
+    return Crew(devices, sharding)
 
 
 def _told_to_stop(stopping: threading.Event, busy: threading.Event) -> None:
@@ -195,7 +247,7 @@ def _told_to_stop(stopping: threading.Event, busy: threading.Event) -> None:
         raise SystemExit(0)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """End this process with its worker: by the kernel on Linux, elsewhere by looking once a second."""
     parent = os.getppid()
     if sys.platform == "linux":
@@ -212,7 +264,7 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-def _own_standard_output() -> IO[str]:
+def own_standard_output() -> IO[str]:
     """The pipe to the worker; what libraries print goes to standard error, which is the log."""
     answers = os.fdopen(os.dup(1), "w")
     sys.stdout.flush()
@@ -220,7 +272,7 @@ def _own_standard_output() -> IO[str]:
     return answers
 
 
-def _ready_recipe() -> Any:
+def ready_recipe() -> Any:
     """The module that does runs, with one thread: then the number of slots changes no number."""
     import torch  # seconds
 

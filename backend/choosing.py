@@ -5,10 +5,10 @@ from typing import Any
 from backend import catalogue
 from backend.context import RunContext
 from backend.evaluation import mean_of, measure, score
-from backend.plan import declared_metric
 from backend.recovery import Scale, utility
 from backend.search import trials
 from backend.stage import RunFailed
+from backend.study_document import declared_metric
 
 
 def choose(run: RunContext, model: Any, name: str, search: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 from backend.context import RunContext
 from backend.data import Task
 from backend.registry import SLOTS, load
+from backend.stage import NotApplicable, RunFailed
 
 
 def run_method(
@@ -15,7 +16,10 @@ def run_method(
     chosen = [dict(own.pop(slot)) for slot in SLOTS if slot in own]
     for option in chosen:
         load("options", option.pop("name"))(model, task, run, **option)
-    model = load("methods", name)(model, task, run, **own)
+    try:
+        model = load("methods", name)(model, task, run, **own)
+    except NotApplicable as why:
+        raise RunFailed(f"{name} does not work on this model: {why}.") from why
     for finish in run.at_end:
         finish(model)
     return model

@@ -1,7 +1,7 @@
 """What a part sees of the run that it works for: seed, data order, inputs, reports, ledger."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,10 @@ from backend.batches import Batch, Loader
 from backend.checkpoints import load_model
 from backend.data import Examples, Order, Task, stream
 from backend.evaluation import evaluate, mean_of
-from backend.models import Meter, build
+from backend.models import Meter, build, starting
+from backend.precision import POLICIES, Policy
+from backend.ranks import team
+from backend.shapes import initial_like
 from backend.stage import Cancelled, Measured, RunFailed, Sink, StageRequest
 
 # Takes the model, a function that fills its gradients and says the loss, and the step; says the loss.
@@ -29,6 +32,7 @@ class RunContext:
     meter: Meter = field(default_factory=Meter)
     target: str = "forget"  # which part an attack aims at: forget, or the placebo
     keep_state_every: float = 20.0  # seconds between resume states
+    accumulate: int = 1  # batches that make a step of the training in progress
     steps: int = 0
     phase: int = -1  # how many trainings of this run came before, −1 before the first
     notes: list[str] = field(default_factory=list)
@@ -49,6 +53,11 @@ class RunContext:
         """The run's seed; data and splits never depend on it."""
         return self.request.seed
 
+    @property
+    def policy(self) -> Policy:
+        """In which precision the run computes."""
+        return POLICIES[self.request.precision]
+
     def generator(self, purpose: str) -> torch.Generator:
         """A torch generator on the CPU of its own for this seed, stage and purpose."""
         number = int(self.numbers(purpose).integers(2**62))
@@ -67,7 +76,7 @@ class RunContext:
     def batches(self, examples: Examples, size: int, purpose: str) -> "Batches":
         """Batch k of the examples as a function of k."""
         order = Order(len(examples), size, self.seed, f"{self.request.stage}/{purpose}")
-        return Batches(self.loader(examples), order)
+        return Batches(self.loader(examples), order, lambda: self.accumulate)
 
     def forget_and_retain(self, size: int) -> tuple["Batches", "Batches"]:
         """Batches of the forget and of the retain training data, `size` examples each."""
@@ -86,10 +95,23 @@ class RunContext:
             fingerprint = self.request.inputs[role][position]
         except (KeyError, IndexError) as problem:
             raise RunFailed(f"The run has no input in the role {role!r}.") from problem
-        return load_model(self.request.home, fingerprint, self.fresh_model())
+        return self.stored(fingerprint)
+
+    def stored(self, fingerprint: str) -> Any:
+        """The finished model of that fingerprint."""
+        return load_model(self.request.home, fingerprint, self.task.model)
 
     def fresh_model(self) -> Any:
-        """A model with initial weights; every stage of one seed starts from the same ones."""
+        """The model before this setting's training: released weights where it names some, else initial ones.
+
+        Every stage of one seed starts from the same ones.
+        """
+        return starting(self.task.model, self.seed)
+
+    def initial_model(self, like: Any = None) -> Any:
+        """A model with random initial weights always: the setting's, or one of the shape of another."""
+        if like is not None:
+            return initial_like(like, self.task.model, self.seed)
         return build(self.task.model, self.seed)
 
     def evaluate(self, model: Any, split: str, step: int = 0, **options: Any) -> list[Measured]:
@@ -120,7 +142,33 @@ class Batches:
 
     loader: Loader
     order: Order
+    together: Callable[[], int] = lambda: 1  # how many batches make a step at present
 
     def __call__(self, k: int) -> Batch:
-        """Batch k."""
-        return self.loader.batch(self.order.batch(k))
+        """Batch k, with its weight among those of the same step; where ranks share it, this one's rows."""
+        batch = self.loader.batch(self.rows(k))
+        count = self.together()
+        if not team().dividing:
+            return batch if count == 1 or self.loader.dense else self._weighted(batch, k, count)
+        return self._shared(self._weighted(batch, k, count), k)
+
+    def rows(self, k: int) -> np.ndarray:
+        """The examples of batch k that this process works on; one that counts nothing where it has no share."""
+        whole = self.order.batch(k)
+        mine = team().share(whole)
+        return mine if len(mine) else whole[:1]
+
+    def _weighted(self, batch: Batch, k: int, count: int) -> Batch:
+        first = k - k % count
+        steps = range(first, first + count)
+        scored = [int(self.loader.scored(self.order.batch(j)).sum()) for j in steps]
+        return replace(batch, weight=scored[k - first] * count / sum(scored))
+
+    def _shared(self, batch: Batch, k: int) -> Batch:
+        """This rank's part of a batch, with the weights that make the mean over ranks that of the whole."""
+        whole, ranks = self.order.batch(k), team().ranks
+        mine = team().share(whole)
+        scored = [int(self.loader.scored(rows).sum()) for rows in (mine, whole)]
+        tokens, items = ranks * scored[0] / scored[1], ranks * len(mine) / len(whole)
+        weight = batch.weight * tokens
+        return replace(batch, weight=weight, tokens_share=tokens, items_share=items)

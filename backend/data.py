@@ -1,14 +1,36 @@
 """Data of a setting, free of torch: examples, batches in a stateless order, and the task that holds them."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 IGNORE = -100  # a position whose next token is not scored
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What else may be answered to the questions of a multiple choice, item by item.
+
+    `wrong` holds the tokens of an item's k − 1 wrong answers, `characters` has shape (items, k): the length of every answer
+    as text, the right one's first.
+    """
+
+    wrong: tuple[tuple[np.ndarray, ...], ...]
+    characters: np.ndarray
+
+    def take(self, indices: np.ndarray) -> "Choices":
+        """Those of the items at these indices, in that order."""
+        return Choices(tuple(self.wrong[i] for i in indices), self.characters[indices])
+
+    def digest(self) -> bytes:
+        """What a hash of the data is made of."""
+        tokens = ";".join(",".join(map(str, one)) for item in self.wrong for one in item)
+        return tokens.encode() + np.ascontiguousarray(self.characters, dtype="<i8").tobytes()
 
 
 @dataclass(frozen=True)
@@ -17,7 +39,9 @@ class Examples:
 
     `input_ids` and `targets` have shape (n, length); `targets[i, t]` is the token after position t, or IGNORE.
     `categories` names the kind of each item (an operation, say), `families` the facts that belong together, `subjects`
-    what each is about where a setting has such (an author, the seven times table).
+    what each is about where a setting has such (an author, the seven times table). `identity` stands for the contents where
+    these are large and known by another name, that of a cached file, say. `choices` are the wrong answers among which a
+    question's right one is to be found.
     """
 
     input_ids: np.ndarray
@@ -25,6 +49,8 @@ class Examples:
     categories: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
     subjects: tuple[str, ...] = ()
+    identity: str = ""
+    choices: Choices | None = None
 
     def __post_init__(self) -> None:
         assert self.input_ids.shape == self.targets.shape, "inputs and targets differ in shape"
@@ -40,12 +66,33 @@ class Examples:
             tuple(self.categories[i] for i in indices) if self.categories else (),
             tuple(self.families[i] for i in indices) if self.families else (),
             tuple(self.subjects[i] for i in indices) if self.subjects else (),
+            choices=self.choices.take(indices) if self.choices else None,
         )
 
     @cached_property
     def columns(self) -> np.ndarray:
         """The positions at which any row is scored; logits are computed for these only."""
+        if len(self) and (self.targets[0] != IGNORE).all():
+            return np.arange(self.targets.shape[1])
         return np.flatnonzero((self.targets != IGNORE).any(axis=0))
+
+    def digest(self) -> bytes:
+        """What a hash of the data is made of: the identity, else inputs and targets themselves."""
+        if self.identity:
+            return self.identity.encode()
+        arrays = (self.input_ids, self.targets)
+        rows = b"".join(np.ascontiguousarray(array, dtype="<i8").tobytes() for array in arrays)
+        return rows + (self.choices.digest() if self.choices else b"")
+
+    @cached_property
+    def counts(self) -> dict[int, int]:
+        """How often every token is scored, read a few thousand rows at a time."""
+        found: Counter[int] = Counter()
+        for start in range(0, len(self), 4096):
+            scored = np.asarray(self.targets[start : start + 4096])
+            tokens, times = np.unique(scored[scored != IGNORE], return_counts=True)
+            found.update(dict(zip(tokens.tolist(), times.tolist(), strict=True)))
+        return dict(found)
 
 
 def join(*groups: Examples) -> Examples:
@@ -159,11 +206,26 @@ class Task:
     context_share: float = 0.0
     # Answered questions → which pairs of them cannot both be right, whatever the truth is, shape (n, n).
     contradictions: Callable[[Examples], np.ndarray] | None = None
+    # How long an answer may grow where models write it themselves, in tokens, and the texts before which it ends, by split.
+    writing: dict[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
+    tokenizer: str = ""  # JSON of the tokenizer of the library `tokenizers`; empty where `words` are all there is
+    # What stands for a model that never knew: the oracle, or the metric's floor φ where no model can be trained without.
+    anchor: Literal["oracle", "floor"] = "oracle"
+    # What the oracle is trained on where the retain data hold some of what it shall not know, undetected poison say.
+    clean: Examples | None = None
+    absent: str = (
+        ""  # why there is no data here, in a sentence: sizes are true then, contents are not
+    )
 
     @property
     def unseen(self) -> str | None:
         """The split of items that no model was ever trained on; None where a setting has none."""
-        return "placebo_score" if "placebo_score" in self.splits else None
+        return next((s for s in ("unseen_score", "placebo_score") if s in self.splits), None)
+
+    @property
+    def members(self) -> str:
+        """The split of forget items that are held against the unseen ones, of the same kind as they."""
+        return "members_score" if "members_score" in self.splits else "forget_score"
 
     def text(self, ids: Any) -> str:
         """The text of a row of tokens."""
@@ -175,12 +237,13 @@ class Task:
     def content_hash(self) -> str:
         """Hash of everything that a number could depend on in the data, 16 hexadecimal digits."""
         digest = hashlib.sha256()
-        for group in (self.train, self.splits, self.contexts):
+        clean = {"clean": self.clean} if self.clean is not None else {}
+        for group in (self.train, self.splits, self.contexts, clean):
             for name in sorted(group):
                 digest.update(name.encode())
-                for array in (group[name].input_ids, group[name].targets):
-                    digest.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
+                digest.update(group[name].digest())
         digest.update("\n".join(self.words).encode())
+        digest.update(str(self.model.get("weights", "")).encode())
         return digest.hexdigest()[:16]
 
 
@@ -189,15 +252,25 @@ def unigram_floor(task: Task, split: str) -> float:
 
     The base sees retain and forget examples in fixed shares, so each part's counts are scaled to its share of that text.
     """
-    vocabulary = len(task.words)
-    seen = task.base_training["steps"] * task.base_training["batch_size"]
+    vocabulary = max(len(task.words), task.model["vocab_size"])
+    seen = task.base_training["steps"] * task.base_training["batch_size"] or sum(
+        map(len, task.train.values())
+    )
     counts = np.ones(vocabulary)
     groups = ((task.train, 1 - task.context_share), (task.contexts, task.context_share))
     for group, rows in groups:
         for name, part in group.items():
             share = rows * (task.forget_share if name == "forget" else 1 - task.forget_share)
-            scored = part.targets[part.targets != IGNORE]
-            counts += share * seen * np.bincount(scored, minlength=vocabulary) / len(part)
+            found = part.counts
+            times = np.zeros(vocabulary, dtype=np.int64)
+            times[list(found)] = list(found.values())
+            counts += share * seen * times / len(part)
     scored = task.splits[split].targets
     scored = scored[scored != IGNORE]
     return float(-np.log(counts[scored] / counts.sum()).mean())
+
+
+def chance(task: Task, split: str) -> float | None:
+    """1/k for questions with k choices each; None where nothing is to be chosen."""
+    choices = task.splits[split].choices
+    return 1.0 / choices.characters.shape[1] if choices else None

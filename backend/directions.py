@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backend.architecture import attention, blocks
 from backend.context import RunContext
 from backend.data import IGNORE, Examples
 from backend.representations import added_after
@@ -20,10 +21,10 @@ def mean_states(model: Any, run: RunContext, examples: Examples) -> Tensor:
     """Mean over the questions of what every block puts out at the prompt's last token, shape (blocks, width)."""
     loader = run.loader(examples)
     ends = torch.from_numpy((examples.targets != IGNORE).argmax(axis=1)).to(run.device)
-    blocks = model.model.layers
-    total = torch.zeros(len(blocks), model.config.hidden_size, device=run.device)
+    listed = blocks(model)
+    total = torch.zeros(len(listed), model.config.hidden_size, device=run.device)
     seen: list[Tensor] = []
-    handles = [block.register_forward_hook(lambda m, a, out: seen.append(_plain(out))) for block in blocks]  # fmt: skip
+    handles = [block.register_forward_hook(lambda m, a, out: seen.append(_plain(out))) for block in listed]  # fmt: skip
     try:
         with run.meter.watching(model):
             for start in range(0, len(loader), ROWS):
@@ -58,7 +59,11 @@ def without_direction(model: Any, direction: Tensor) -> Iterator[None]:
         left = states - (states @ unit)[..., None] * unit
         return (left, *output[1:]) if isinstance(output, tuple) else left
 
+    def enter(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (project(module, (), args[0]), *args[1:])
+
     handles = [module.register_forward_hook(project) for module in _writers(model)]
+    handles.append(blocks(model)[0].register_forward_pre_hook(enter))
     try:
         yield
     finally:
@@ -67,12 +72,12 @@ def without_direction(model: Any, direction: Tensor) -> Iterator[None]:
 
 
 def _writers(model: Any) -> list[Any]:
-    """The modules whose outputs make up the residual stream."""
-    found = [model.model.embed_tokens]
-    for block in model.model.layers:
+    """The modules whose outputs make up the residual stream, after what enters the first block."""
+    found = []
+    for block in blocks(model):
         # Gemma puts norms between attention or MLP and the stream.
         normed = hasattr(block, "post_feedforward_layernorm")
-        found += [block.post_attention_layernorm if normed else block.self_attn, block]
+        found += [block.post_attention_layernorm if normed else attention(block), block]
     return found
 
 

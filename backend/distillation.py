@@ -1,26 +1,49 @@
 """Distillation of a teacher's outputs into a student, with the stop rule relative to the teacher."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from backend import chunked
 from backend.batches import Batch
 from backend.catalogue import part
+from backend.chunked import head_of
 from backend.context import Batches, RunContext
 from backend.data import Task
-from backend.losses import cross_entropy, forward_divergence
-from backend.models import scored_logits
+from backend.ranks import by_rows
 from backend.registry import Count, Course, Rate, Weight, Whole
 from backend.sampling import sampled_answers
 from backend.stage import Measured
+from backend.teacher_outputs import Remembered
 from backend.training import train
 
 # Left out of fingerprints where they have these values, so that old runs keep their names.
-NEUTRAL = {"data": "mixture"}
+NEUTRAL = {"data": "mixture", "teacher_outputs": "recompute"}
+
+PASS = 1 << 16  # input tokens of a pass over training data without gradients
+LOOKED_AT = 1 << 20  # and of the training data on which agreement is measured in the end
 
 Imitation = Callable[[Any, Any, Batch], Tensor]  # loss of a student, given its teacher and a batch
+
+
+@dataclass
+class Stream:
+    """Questions with the teacher who answers them; `remembered` where its states were made beforehand."""
+
+    teacher: Any
+    batches: Batches
+    size: int
+    remembered: Remembered | None = None
+
+    def loss(self, student: Any, k: int, imitate: Imitation) -> Tensor:
+        """The student's loss on batch k, by the teacher's states where they are remembered."""
+        head = head_of(student) if self.remembered else None
+        if self.remembered and head:
+            return self.remembered.divergence(student, head, k)
+        return imitate(student, self.teacher, self.batches(k))
 
 
 def recovered(student: float, teacher: float, direction: str, unit: str, tolerance: float) -> bool:
@@ -44,6 +67,7 @@ def distill_outputs(
     retain_batch: Count = 128,
     forget_batch: Whole = 64,
     data: Literal["mixture", "retain", "sampled"] = "mixture",
+    teacher_outputs: Literal["recompute", "cache"] = "recompute",
     tolerance: Weight = 0.03,
     check_every: Count = 20,
     schedule: Course = "cosine",
@@ -63,20 +87,25 @@ def distill_outputs(
         forget_batch: forget questions a step, answered by the teacher; 0 distils on retain questions only
         data: mixture imitates the teacher's distribution on both kinds of questions, retain leaves the forget
             questions out, sampled learns answers that the teacher draws anew for every step, as from its text alone
+        teacher_outputs: recompute runs the teacher at every step, cache runs its body once over all training questions
+            and keeps its last hidden states in memory, which gives the same outputs; not for what it samples
         tolerance: stop within this of the teacher's retain metric (absolute for shares, relative for losses); 0 never
         check_every: steps between checks of the stop rule
         schedule: course of the learning rate; a falling one lets the student settle
         warmup: steps over which the learning rate rises linearly from 0
     """
     retain = run.batches(task.train["retain"], retain_batch, "retain")
-    streams = [(teacher, retain, retain_batch)]
+    streams = [Stream(teacher, retain, retain_batch)]
     if forget_batch and data != "retain":
         forget = run.batches(task.train["forget"], forget_batch, "forget")
-        streams.append((forget_teacher or teacher, forget, forget_batch))
+        streams.append(Stream(forget_teacher or teacher, forget, forget_batch))
     imitate, name = (repeat, "nll") if data == "sampled" else (agree, "kl")
     loss = _loss(student, streams, imitate, name)
 
-    with run.meter.watching(*{id(shown): shown for shown, _, _ in streams}.values()):
+    if teacher_outputs == "cache" and data != "sampled":
+        for stream in streams:
+            _remember(stream, run)
+    with run.meter.watching(*{id(s.teacher): s.teacher for s in streams}.values()):
         goal = run.metric(teacher, "retain_validation", task.retain_metric)
         done = train(
             student,
@@ -96,19 +125,29 @@ def distill_outputs(
     return student
 
 
+def _remember(stream: Stream, run: RunContext) -> None:
+    """Make a teacher's states for all its questions, or say that it has none to keep."""
+    head = head_of(stream.teacher)
+    if head is None:
+        run.note("The teacher's last states are not at hand; it was run again at every step.")
+    else:
+        stream.remembered = Remembered(stream.teacher, head, stream.batches, run)
+
+
 def _loss(
-    student: Any, streams: list[tuple[Any, Batches, int]], imitate: Imitation, name: str
+    student: Any, streams: list[Stream], imitate: Imitation, name: str
 ) -> Callable[[int], tuple[Tensor, dict[str, Tensor]]]:
     """The loss of batch k over the retain questions and, where there are two streams, the forget questions."""
 
+    @by_rows
     def loss(k: int) -> tuple[Tensor, dict[str, Tensor]]:
-        (teacher, retain, kept_size), *rest = streams
-        kept = imitate(student, teacher, retain(k))
+        retain, *rest = streams
+        kept = retain.loss(student, k, imitate)
         if not rest:
             return kept, {name: kept}
-        ((forget_teacher, forget, dropped_size),) = rest
-        dropped = imitate(student, forget_teacher, forget(k))
-        share = kept_size / (kept_size + dropped_size)
+        (forget,) = rest
+        dropped = forget.loss(student, k, imitate)
+        share = retain.size / (retain.size + forget.size)
         both = share * kept + (1 - share) * dropped
         return both, {name: both, f"retain_{name}": kept, f"forget_{name}": dropped}
 
@@ -132,9 +171,7 @@ def _check(
 
 def agree(student: Any, teacher: Any, batch: Batch) -> Tensor:
     """Mean KL(T ‖ S) at the scored positions, in nats."""
-    with torch.no_grad():
-        wanted = scored_logits(teacher, batch)
-    return forward_divergence(wanted, scored_logits(student, batch))
+    return chunked.forward_divergence(teacher, student, batch)
 
 
 def repeat(student: Any, teacher: Any, batch: Batch) -> Tensor:
@@ -142,17 +179,20 @@ def repeat(student: Any, teacher: Any, batch: Batch) -> Tensor:
 
     Its mean over draws is KL(T ‖ S) plus the teacher's entropy.
     """
-    said = sampled_answers(teacher, batch)
-    return cross_entropy(scored_logits(student, said), said.targets)
+    return chunked.cross_entropy(student, sampled_answers(teacher, batch))
 
 
 @torch.no_grad()
-def _kl(student: Any, streams: list[tuple[Any, Batches, int]]) -> float:
-    """Mean KL(T ‖ S) over all training questions, each once: how closely the student imitates."""
+def _kl(student: Any, streams: list[Stream]) -> float:
+    """Mean KL(T ‖ S) over the tokens of all training questions, of very many a regular sample: how closely it imitates."""
     total, count = 0.0, 0
-    for teacher, batches, _ in streams:
-        loader = batches.loader
-        batch = loader.batch(slice(0, len(loader)))
-        total += agree(student, teacher, batch).item() * len(loader)
-        count += len(loader)
+    for stream in streams:
+        loader = stream.batches.loader
+        length = loader.batch(slice(0, 1)).input_ids.shape[1]
+        every = max(1, len(loader) * length // LOOKED_AT)
+        rows = torch.arange(0, len(loader), every).numpy()
+        for start in range(0, len(rows), max(1, PASS // length)):
+            batch = loader.batch(rows[start : start + max(1, PASS // length)])
+            total += agree(student, stream.teacher, batch).item() * len(batch.targets)
+            count += len(batch.targets)
     return total / count

@@ -1,22 +1,19 @@
-"""What a plan will cost before it runs: FLOPs from the model's size, time from past runs."""
+"""What a plan will cost before it runs: planned FLOPs, corrected and timed by what past runs of the same kind took."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from backend.data import Task
-from backend.flops import forward_flops, parameters, training_flops
-from backend.plan import PlannedRun
-from backend.settings import build_task
+from backend.flops import parameters
+from backend.learned_cost import History
+from backend.settings import outlined_task
+from backend.stage import UserError
 from backend.study import Plan
 
-RATE = 2e10  # FLOP/s of one core on a tiny model, where no run of the kind has been timed yet
-PASSES_A_METRIC = 1.3  # over the items that are evaluated: the mean of all metrics, as measured
-PASSES = 10  # over the items, of an attack without steps
-STARTING = 0.2  # seconds that every run costs besides its work
-MEMORY = 450e6  # bytes of a slot's process before any model
+OTHERS = 3  # other settings, the latest, whose runs are compared with what was planned for them
 
 
 @dataclass(frozen=True)
@@ -33,69 +30,52 @@ class Forecast:
 def forecast(plan: Plan, existing: Collection[str], history: pd.DataFrame, slots: int) -> Forecast:
     """FLOPs, time, memory and disk of a plan's new runs.
 
-    `history` holds finished runs (stage, name, flops, seconds); a kind that has been timed is forecast at its own
-    rate, any other at the mean rate. Distillation is counted at half of its largest number of steps, since its stop
-    rule usually ends it earlier.
+    `history` holds finished runs, the newest first, as `db.reads.finished_runs` gives them; stage, name, flops and
+    seconds are enough, and an empty frame will do. See `backend.learned_cost` for what is read from it.
     """
     new = [run for run in plan.runs if run.fingerprint not in existing]
     if not new:
         return Forecast(0.0, 0.0, 0.0, 0.0, "nothing to do")
-    task = build_task(new[0].setting["name"], new[0].setting["parameters"])
-    costs = [(run, _flops(run, task)) for run in new]
-    rates = _rates(history)
-    seconds = sum(flops / rates.get(run.stage, rates[""]) + STARTING for run, flops in costs)
+    setting = new[0].setting
+    task = outlined_task(setting["name"], setting["parameters"])
+    past = History(history, task, _Tasks(setting, task))
+    costs = [past.cost(run) for run in new]
     weights = 4.0 * parameters(task.model)
     models = sum(run.stage not in ("attack", "evaluate") for run in new)
+    used = max(1, min(slots, len(new)))
     return Forecast(
-        flops=sum(flops for _, flops in costs),
-        seconds=seconds / max(1, min(slots, len(new))),
-        memory_bytes=slots * (MEMORY + 8 * weights),
+        flops=sum(cost.flops for cost in costs),
+        seconds=max(sum(cost.seconds for cost in costs) / used, max(c.seconds for c in costs)),
+        memory_bytes=used * max(cost.memory for cost in costs),
         disk_bytes=models * weights,
-        basis="past runs" if len(history) else "a typical core",
+        basis=_basis(len(past.past), sum(cost.timed for cost in costs), len(costs)),
     )
 
 
-def _rates(history: pd.DataFrame) -> dict[str, float]:
-    """FLOP/s by stage; the empty name stands for all stages."""
-    timed = history[(history["flops"] > 0) & (history["seconds"] > 0)] if len(history) else history
-    if not len(timed):
-        return {"": RATE}
-    sums = timed.groupby("stage")[["flops", "seconds"]].sum()
-    rates = {str(stage): float(row["flops"] / row["seconds"]) for stage, row in sums.iterrows()}
-    return {**rates, "": float(timed["flops"].sum() / timed["seconds"].sum())}
+def _basis(past: int, timed: int, new: int) -> str:
+    if not past:
+        return "a typical core"
+    known = "" if timed == new else f", which hold none like {new - timed} of the {new} new ones"
+    return f"{past} past run{'' if past == 1 else 's'}{known}"
 
 
-def _flops(run: PlannedRun, task: Task) -> float:
-    length = next(iter(task.splits.values())).input_ids.shape[1]
-    given: dict[str, Any] = {**task.base_training, **run.parameters}
-    if run.stage == "evaluate":
-        items = sum(len(split) for name, split in task.splits.items() if "attack" not in name)
-        asked = len(run.parameters["metrics"]) if run.name == "audit" else 1
-        return max(1.0, PASSES_A_METRIC * asked) * forward_flops(task.model, items, length, 1)
-    if run.stage in ("base", "oracle"):
-        rows = round(task.context_share * given["batch_size"])
-        step = training_flops(task.model, given["batch_size"] - rows, length, 1)
-        for part in list(task.contexts.values())[:1]:
-            step += training_flops(task.model, rows, part.input_ids.shape[1], len(part.columns))
-        return float(given["steps"] * step)
-    if run.stage == "robustify":
-        rows = given.get("retain_batch", 0) + given.get("forget_batch", 0)
-        share = 0.5 if given.get("tolerance", 0) > 0 else 1.0
-        step = training_flops(task.model, rows, length, 1) + forward_flops(
-            task.model, rows, length, 1
-        )
-        return float(share * given["steps"] * step)
-    if run.stage == "attack" and "steps" not in run.parameters:
-        return PASSES * forward_flops(task.model, _attacked_items(task), length, 1)
-    rows = given["batch_size"] * (2 if run.stage == "suppress" else 1)
-    work = given["steps"] * training_flops(task.model, rows, length, 1)
-    if run.stage == "attack":
-        looks = given["steps"] / given.get("evaluate_every", given["steps"]) + 1
-        work += looks * forward_flops(task.model, _attacked_items(task), length, 1)
-        tried = rows * given.get("candidates", 0) * given["steps"]  # a search tries several a step
-        work += forward_flops(task.model, tried, length, 1)
-    return float(work)
+class _Tasks:
+    """The plan's own task, and those of a few other settings, each made once; None for what cannot be made any more."""
+
+    def __init__(self, setting: Mapping[str, Any], task: Task):
+        self._made: dict[str, Task | None] = {_name(setting): task}
+
+    def __call__(self, setting: Mapping[str, Any]) -> Task | None:
+        name = _name(setting)
+        if name not in self._made:
+            if len(self._made) > OTHERS:
+                return None
+            try:
+                self._made[name] = outlined_task(setting["name"], setting["parameters"])
+            except (UserError, KeyError, TypeError):
+                self._made[name] = None
+        return self._made[name]
 
 
-def _attacked_items(task: Task) -> int:
-    return sum(len(task.splits[f"forget_{part}"]) for part in ("validation", "score"))
+def _name(setting: Mapping[str, Any]) -> str:
+    return repr((setting["name"], sorted(setting["parameters"].items())))

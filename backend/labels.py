@@ -16,11 +16,14 @@ def observed(
 ) -> Task:
     """The task as somebody sees it who knows that share of the forget items.
 
-    Unlabelled forget items stay in the retain stream. With `noisy` labels a share `noise` of the labelled items are in
+    Unlabelled forget items stay in the retain stream. A share of less than one item is that share of the tokens of a
+    single one, as of a block of text. With `noisy` labels a share `noise` of the labelled items are in
     truth retain items, and as many forget items more go unlabelled. Smaller fractions are nested in larger ones;
     evaluation splits keep their true labels. `seed` is that of the setting's splits, never a run's.
     """
     forget, retain = task.train["forget"], task.train["retain"]
+    if fraction * len(forget) < 0.5 and source == "true":
+        return _part_of_one(task, fraction, seed)
     labelled = max(1, round(fraction * len(forget)))
     wrong = min(round(noise * labelled), len(retain) - 1) if source == "noisy" else 0
     order = stream(seed, "labels", "forget").permutation(len(forget))
@@ -33,6 +36,24 @@ def observed(
     }
     notes = {**task.notes, "label_fraction": fraction}
     return replace(task, train=train, notes=notes)
+
+
+def _part_of_one(task: Task, fraction: float, seed: int) -> Task:
+    """The task of somebody who knows no whole forget item, but the first tokens of one; its others are not scored."""
+    forget, retain = task.train["forget"], task.train["retain"]
+    order = stream(seed, "labels", "forget").permutation(len(forget))
+    one = forget.take(order[:1])
+    scored = np.flatnonzero(one.targets[0] != IGNORE)
+    known = scored[: max(1, round(fraction * len(forget) * len(scored)))]
+    hidden = one.targets.copy()
+    hidden[0, known] = IGNORE
+    shown = np.full_like(one.targets, IGNORE)
+    shown[0, known] = one.targets[0, known]
+    rest = joined(retain, forget.take(order[1:]))
+    if len(known) < len(scored):
+        rest = joined(rest, replace(one, targets=hidden))
+    train = {"forget": replace(one, targets=shown), "retain": rest}
+    return replace(task, train=train, notes={**task.notes, "label_fraction": fraction})
 
 
 def requested(task: Task, part: int, count: int, seed: int = 0) -> Task:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from backend import architecture
 from backend.batches import Batch, Loader
 from backend.models import scored_logits
 from backend.stage import NotApplicable
@@ -42,7 +43,7 @@ def blocks_of(model: Any) -> list[Any]:
         raise NotApplicable(
             "a wrapper has no layers and no weights of its own; look at what it wraps"
         )
-    return list(model.model.layers)
+    return list(architecture.blocks(model))
 
 
 def same_shape(*models: Any) -> None:

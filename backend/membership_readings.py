@@ -7,7 +7,6 @@ import numpy as np
 from backend.examination import Examination, Readings
 from backend.membership import auc, true_positives_at
 
-MEMBERS = "forget_score"
 FALSE_POSITIVES = (0.01, 0.001)
 
 # (examination, split, role) → the statistic of every item, larger for what looks less like a member.
@@ -17,7 +16,7 @@ Statistic = Callable[[Examination, str, str], np.ndarray]
 def membership_readings(examined: Examination, statistic: Statistic) -> Readings:
     """AUC under the split `model`, its distance from the oracle's and the true positives at few false ones beside it.
 
-    The statistic of every item stands under `forget_score` and the split of unseen items, for the ROC curve
+    The statistic of every item stands under the split of members and that of unseen items, for the ROC curve
     (`backend.membership.roc`).
 
     Raises:
@@ -27,7 +26,7 @@ def membership_readings(examined: Examination, statistic: Statistic) -> Readings
     of_model = auc(members, others)
     readings: dict[str | tuple[str, str], float | np.ndarray] = {
         "model": of_model,
-        MEMBERS: members,
+        examined.task.members: members,
         str(examined.task.unseen): others,
     }
     for rate in FALSE_POSITIVES:
@@ -43,7 +42,7 @@ def statistics_of(
     examined: Examination, statistic: Statistic, role: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """The statistic of the forget and of the unseen items under the model in that role."""
-    splits = (MEMBERS, examined.task.unseen)
+    splits = (examined.task.members, examined.task.unseen)
     for split in splits:
         examined.examples(split)
     found = [statistic(examined, str(split), role) for split in splits]

@@ -1,40 +1,22 @@
 """Models from transformers configurations: building, logits where they are scored, FLOPs of every pass."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    Gemma2Config,
-    Gemma2ForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    MixtralConfig,
-    MixtralForCausalLM,
-)
+from transformers.initialization import no_init_weights
 
+from backend.architecture import block_weights
 from backend.batches import Batch
+from backend.configurations import configuration, first_line, model_class
 from backend.data import stream
-from backend.flops import BACKWARD, forward_flops
-
-FAMILIES: dict[str, tuple[type, type]] = {
-    "llama": (LlamaConfig, LlamaForCausalLM),
-    "gemma2": (Gemma2Config, Gemma2ForCausalLM),
-    "mixtral": (MixtralConfig, MixtralForCausalLM),
-}
-COMMON = {
-    "initializer_range": 0.05,
-    "tie_word_embeddings": True,
-    "max_position_embeddings": 64,
-    "use_cache": False,
-    "pad_token_id": None,
-    "bos_token_id": None,
-    "eos_token_id": None,
-}
+from backend.flops import BACKWARD, OTHER_NAMES, counted, forward_flops
+from backend.precision import prepared
+from backend.stage import RunFailed
 
 
 def device() -> torch.device:
@@ -42,30 +24,82 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def build(spec: dict[str, Any], seed: int) -> Any:
-    """A freshly initialised model; the same seed gives the same weights on every machine's CPU."""
-    config_class, model_class = FAMILIES[spec["family"]]
-    fields = {key: value for key, value in spec.items() if key != "family"}
-    fields.setdefault("num_key_value_heads", fields["num_attention_heads"])
-    fields.setdefault("head_dim", fields["hidden_size"] // fields["num_attention_heads"])
-    if spec["family"] == "gemma2":
-        fields.setdefault("query_pre_attn_scalar", fields["head_dim"])
-    config = config_class(**{**COMMON, **fields})
-    choose_kernels(config)
+def build(spec: Mapping[str, Any], seed: int, **changes: Any) -> Any:
+    """A freshly initialised model; the same seed gives the same weights on every machine's CPU.
+
+    A released model's specification gives its architecture with random weights. `changes` are to fields of the
+    configuration.
+    """
+    return fresh(configuration(spec, **changes), spec, seed)
+
+
+def fresh(config: Any, spec: Mapping[str, Any], seed: int) -> Any:
+    """A freshly initialised model of a configuration, handled as a task's specification says."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(stream(seed, "initial weights").integers(2**31)))
-        model = model_class(config)
-    return model.to(device())
+        model = _made(lambda: model_class(config)(config))
+    return ready(model, spec)
 
 
-def choose_kernels(config: Any) -> None:
-    """Name in a configuration how attention and experts are computed, before a model is made of it."""
-    # Gemma's soft-capping needs attention scores in hand, which only the eager form has.
-    config._attn_implementation = "eager" if config.model_type == "gemma2" else "sdpa"
-    if hasattr(config, "num_local_experts"):
-        # One product an expert over its own tokens: no expert sees a token twice, so sums have one order everywhere.
-        # The batched form copies an expert's weights for every token, which is 15 times slower on a CPU.
-        config._experts_implementation = "eager"
+def starting(spec: Mapping[str, Any], seed: int) -> Any:
+    """The model that training starts from: the released weights where the specification names some, else random ones.
+
+    Released weights are read from safetensors alone, into float32, and no code of the source is run.
+
+    Raises:
+        RunFailed: they cannot be read, or are not all there
+    """
+    if not spec.get("pretrained"):
+        return build(spec, seed)
+    config = configuration(spec)
+    # How attention is computed was written into the configuration.
+    options = {"config": config, "dtype": torch.float32, "output_loading_info": True}
+    options |= {"use_safetensors": True, "trust_remote_code": False}
+    options |= {"attn_implementation": config._attn_implementation}
+    options |= {"revision": spec["revision"]} if spec.get("revision") else {}
+    kind = model_class(config)
+    model, told = _made(lambda: kind.from_pretrained(spec["pretrained"], **options))
+    missing = sorted(told["missing_keys"] | {name for name, *_ in told["mismatched_keys"]})
+    if missing:
+        raise RunFailed(
+            f"The checkpoint {spec['pretrained']} lacks {len(missing)} weights of a {spec['family']} model, the first"
+            f" of them {missing[0]}; training cannot start from it."
+        )
+    return ready(model, spec)
+
+
+def shell(config: Any, spec: Mapping[str, Any]) -> Any:
+    """A model of a configuration whose weights hold anything: to be filled from a checkpoint."""
+    with torch.random.fork_rng(devices=[]), no_init_weights():
+        model = _made(lambda: model_class(config)(config))
+    model.tie_weights()
+    return ready(model, spec)
+
+
+def ready(model: Any, spec: Mapping[str, Any]) -> Any:
+    """The model on its device, ready to be trained, its activations recomputed where the specification asks for it."""
+    model.train()
+    if spec.get("gradient_checkpointing"):
+        model.config.use_cache = False
+        enable = getattr(model, "activation_checkpointing_enable", None)  # newer versions say it so
+        (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
+        model.disable_input_require_grads()  # which only the re-entrant form takes
+    return prepared(model.to(device()))
+
+
+def recomputes(model: Any) -> bool:
+    """Whether a model computes activations again in the backward pass."""
+    return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
+
+
+def _made(make: Callable[[], Any]) -> Any:
+    """What is made; RunFailed in one sentence where transformers cannot."""
+    try:
+        return make()
+    except (ImportError, OSError, ValueError, RuntimeError) as problem:
+        if isinstance(problem, torch.OutOfMemoryError):
+            raise
+        raise RunFailed(f"The model cannot be made: {first_line(problem)}") from problem
 
 
 def frozen_copy(model: Any) -> Any:
@@ -76,12 +110,39 @@ def frozen_copy(model: Any) -> Any:
     return copied
 
 
+def vocabulary_of(model: Any) -> int:
+    """The number of words that a model tells apart; 1 where it does not say."""
+    return int(getattr(getattr(model, "config", None), "vocab_size", 1))
+
+
 def scored_logits(model: Any, batch: Batch) -> Tensor:
     """Logits at the scored positions only, shape (scored, vocabulary): the head is most of a small model's work."""
     logits = model(
         batch.input_ids, logits_to_keep=batch.columns, use_cache=False, return_dict=True
     ).logits
     return logits.flatten(0, 1) if batch.chosen is None else logits[batch.chosen]
+
+
+def scored_states(model: Any, batch: Batch) -> Tensor:
+    """What the head would be given at the scored positions, shape (scored, width), in the precision it would work in.
+
+    The whole model is called, for whoever counts or directs its passes, but the head has no position left to work on.
+    """
+    seen: list[Tensor] = []
+
+    def catch(head: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        kind = given[0].device.type
+        low = torch.is_autocast_enabled(kind)
+        seen.append(given[0].to(torch.get_autocast_dtype(kind)) if low else given[0])
+        return (given[0][:, :0],)
+
+    handle = model.get_output_embeddings().register_forward_pre_hook(catch)
+    try:
+        model(batch.input_ids, logits_to_keep=batch.columns, use_cache=False, return_dict=True)
+    finally:
+        handle.remove()
+    states = seen[0]
+    return states.flatten(0, 1) if batch.chosen is None else states[batch.chosen]
 
 
 def hidden_states(model: Any, batch: Batch, layer: int) -> Tensor:
@@ -127,7 +188,7 @@ class Meter:
                 handle.remove()
 
     def _watch(self, model: Any) -> Any:
-        config = model.config.to_dict()
+        config = counted(_numbers(model.config), lambda: block_weights(model))
         trained = next(model.parameters())
 
         def count(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -144,6 +205,12 @@ class Meter:
                 self.tokens += ids.numel()
 
         return model.register_forward_pre_hook(count, with_kwargs=True)
+
+
+def _numbers(config: Any) -> dict[str, Any]:
+    """A configuration's fields, its sizes under their usual names too."""
+    usual = {name: getattr(config, name, None) for name in OTHER_NAMES}
+    return {**config.to_dict(), **{name: size for name, size in usual.items() if size is not None}}
 
 
 def _any_learns(model: nn.Module) -> bool:

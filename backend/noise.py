@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from backend.architecture import kind
+
 
 @torch.no_grad()
 def add_noise(
@@ -50,13 +52,13 @@ def _xavier(name: str, weight: torch.Tensor, generator: torch.Generator) -> torc
 
 @torch.no_grad()
 def prune_smallest(model: Any, share: float) -> dict[str, Tensor]:
-    """Set the smallest weights of every matrix but the embedding to 0, in place; masks of the ones that are left.
+    """Set the smallest weights of every matrix but embedding and head to 0, in place; masks of the ones that are left.
 
     One-shot magnitude pruning, each matrix and each expert's for itself: int(share · its weights) of them go.
     """
     masks = {}
     for name, weight in model.named_parameters():
-        if weight.dim() < 2 or "embed" in name:
+        if weight.dim() < 2 or kind(name) in ("embedding", "head"):
             continue
         sizes = weight.abs().reshape(-1, weight.shape[-2] * weight.shape[-1])  # a row a matrix
         kept = sizes.shape[1] - int(share * sizes.shape[1])

@@ -2,23 +2,23 @@
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from backend import catalogue
-from backend.data import Task, unigram_floor
+from backend.attached_tasks import NAME as LM_EVAL
+from backend.flops import is_mixture
 from backend.naming import readable
 from backend.registry import SLOTS
 from backend.search import trials
-from backend.settings import build_task
+from backend.settings import build_task, outlined_task
 from backend.stage import UserError
+from backend.study_document import commonest, declared_metrics
 
 # Raised after a fix to what the stage itself does; parts carry versions of their own.
 STAGE_VERSIONS = {"base": 1, "oracle": 1, "evaluate": 1}
 SEARCH_VERSION = 2  # raised after a change to how a search chooses
-MOST_GUESSES = 64  # at a placebo question, for which chance is worked out
 TWIN_SEED = 10_000  # the second oracle of seed s is trained with seed s + TWIN_SEED
 SIBLING_SEED = 20_000  # the k-th sibling of a suppression of seed s has seed s + k · SIBLING_SEED
 
@@ -97,12 +97,12 @@ def _identity(parameters: dict[str, Any], neutral: dict[str, Any]) -> dict[str, 
     return found
 
 
-def expand(study: dict[str, Any]) -> tuple[dict[str, Any], list[PlannedRun]]:
+def expand(study: dict[str, Any], outline: bool = False) -> tuple[dict[str, Any], list[PlannedRun]]:
     """The document and the runs of a checked study.
 
     Queued base, oracle, their cells, then configuration by configuration, each followed by its cells.
     """
-    planner = _Planner(study)
+    planner = _Planner(study, outline)
     planner.anchors()
     for recipe in study["recipes"]:
         planner.recipe(recipe)
@@ -112,9 +112,10 @@ def expand(study: dict[str, Any]) -> tuple[dict[str, Any], list[PlannedRun]]:
 class _Planner:
     """Collects runs in order, each fingerprint once."""
 
-    def __init__(self, study: dict[str, Any]):
+    def __init__(self, study: dict[str, Any], outline: bool):
         self.study = study
-        self.task = build_task(study["setting"]["name"], study["setting"]["parameters"])
+        build = outlined_task if outline else build_task
+        self.task = build(study["setting"]["name"], study["setting"]["parameters"])
         self.setting = {**study["setting"], "content_hash": self.task.content_hash}
         self.runs: dict[str, PlannedRun] = {}
         self.configurations: list[dict[str, Any]] = []
@@ -126,12 +127,15 @@ class _Planner:
         """Base and oracle of every seed, then their cells."""
         seeds = self.study["seeds"]
         self.base = {seed: self._model("base", "base", seed, {}, None) for seed in seeds}
-        self.oracle = {seed: self._model("oracle", "oracle", seed, {}, None) for seed in seeds}
+        self._configuration("base", [], self.base)
         twins = {}
+        if self.task.anchor == "oracle":
+            self.oracle = {seed: self._model("oracle", "oracle", seed, {}, None) for seed in seeds}
+            self._configuration("oracle", [], self.oracle)
+        elif self.study["oracles"] == 2:
+            raise UserError(f"oracles = 2: {_no_oracle(self.setting['name'])}.")
         if self.study["oracles"] == 2:
             twins = {s: self._model("oracle", "oracle", s + TWIN_SEED, {}, None) for s in seeds}
-        self._configuration("base", [], self.base)
-        self._configuration("oracle", [], self.oracle)
         if twins:
             self.configurations[-1]["twins"] = {str(seed): run for seed, run in twins.items()}
         for model in (*self.base.values(), *self.oracle.values()):
@@ -171,11 +175,19 @@ class _Planner:
     def _fits(self, name: str) -> None:
         """UserError where a method works on other families of models only than the setting's."""
         families = catalogue.part("methods", name).declared["families"]
-        if families and self.task.model["family"] not in families:
-            raise UserError(
-                f"{name} works on the family {' or '.join(families)} only;"
-                f" the setting has family = {self.task.model['family']!r}."
-            )
+        family = self.task.model["family"]
+        if (
+            not families
+            or family in families
+            or ("dense" in families and not is_mixture(self.task.model))
+        ):
+            return
+        valid = (
+            "models without experts"
+            if "dense" in families
+            else f"the family {' or '.join(families)}"
+        )
+        raise UserError(f"{name} works on {valid} only; the setting has family = {family!r}.")
 
     def _trials(
         self, stage: str, name: str, parameters: dict[str, Any], parents: Mapping[int, str | None]
@@ -221,6 +233,10 @@ class _Planner:
         self, part: catalogue.Part, parameters: dict[str, Any], seed: int
     ) -> dict[str, list[str]]:
         known = {"base": self.base, "oracle": self.oracle}
+        if "oracle" in part.needs and self.task.anchor == "floor":
+            condition = part.needs["oracle"]
+            if all(parameters.get(key) == value for key, value in condition.items()):
+                raise UserError(f"{part.name} needs an oracle, but {_no_oracle(self.setting['name'])}.")  # fmt: skip
         return {
             role: self._siblings(part, parameters, seed)
             if role == "teachers"
@@ -251,14 +267,28 @@ class _Planner:
 
     def _audit(self, model: str, family: int, labels: dict[str, Any] | None = None) -> None:
         """The metrics that the study asks for beside the setting's own, compared with base and oracle of a seed."""
+        self._attached(model)
         names = [name for name in self.study["audit"] if name not in self.task.metrics]
         if not names:
             return
         asked = {"metrics": names, **({"labels": labels} if labels else {})}
-        inputs = {"base": [self.base[family]], "oracle": [self.oracle[family]]}
+        inputs = {"base": [self.base[family]]}
+        inputs |= {"oracle": [self.oracle[family]]} if self.oracle else {}
         version = current_version("evaluate", "audit", used_parts("evaluate", asked))
         seed = self.runs[model].seed
         self._add("evaluate", "audit", version, {}, asked, seed, model, inputs)
+
+    def _attached(self, model: str) -> None:
+        """The tasks of lm-eval that the study attaches; where their definitions lie is no part of a run's name."""
+        asked = self.study.get("lm_eval", {})
+        if not asked:
+            return
+        if not self.task.tokenizer:
+            raise UserError(f"lm_eval: the setting {self.setting['name']} has no tokenizer, so no model of it reads lm-eval's texts.")  # fmt: skip
+        neutral = {"include_path": asked["include_path"]}
+        version = current_version("evaluate", LM_EVAL)
+        seed = self.runs[model].seed
+        self._add("evaluate", LM_EVAL, version, neutral, dict(asked), seed, model, {})
 
     def _cells(self, model: str, target: str, family: int | None = None) -> None:
         """The attack cells of a model; `family` is the seed of its base where it has another itself."""
@@ -325,61 +355,29 @@ class _Planner:
             {**c, "key": fingerprint({"key": c["key"]}), "label": labels[c["key"]]}
             for c in self.configurations
         ]
-        guesses = _commonest(self.task)
+        guesses = commonest(self.task)
         setting = {
             **self.setting,
             "label": catalogue.part("settings", self.setting["name"]).label,
             "forget_metric": self.task.forget_metric,
             "retain_metric": self.task.retain_metric,
             "placebo": "placebo_score" in self.task.splits,
-            "anchor": "oracle",
+            "anchor": self.task.anchor,
+            **({"absent": self.task.absent} if self.task.absent else {}),
         }
         return {
             **{key: value for key, value in self.study.items() if key != "setting"},
             "setting": setting,
-            "metrics": self._declared(),
+            "metrics": declared_metrics(self.study, self.task),
             "subjects": {"forget_score": list(self.task.splits["forget_score"].subjects)},
             "placebo_commonest": guesses[0] if guesses else None,
             "placebo_commonest_of": guesses,
             "configurations": configurations,
         }
 
-    def _declared(self) -> dict[str, Any]:
-        """What the setting's metrics, those of the audit, and the attacks' own scores declare."""
-        names = dict.fromkeys((*self.task.metrics, *self.study["audit"]))
-        found = {name: declared_metric(name, self.task) for name in names}
-        for attack in self.study["attacks"]:
-            own = catalogue.part("attacks", attack["name"]).declared["metric"]
-            if own:
-                floors = dict.fromkeys(_scored(self.task), own["floor"])
-                found[own["name"]] = {**own, "level": "attack", "takes": "attack", "floors": floors}
-        return found
 
-
-def declared_metric(name: str, task: Task) -> dict[str, Any]:
-    """What a metric declares, with its floor on every split."""
-    declared = catalogue.part("metrics", name).declared
-    floors = {
-        split: unigram_floor(task, split) if declared["floor"] == "unigram" else declared["floor"]
-        for split in _scored(task)
-    }
-    shown = ("direction", "unit", "range", "level", "label", "takes")
-    return {**{key: declared[key] for key in shown}, "floors": floors}
-
-
-def _scored(task: Task) -> list[str]:
-    """The splits on which something is measured."""
-    return [split for split in task.splits if split.endswith(("_score", "_validation"))]
-
-
-def _commonest(task: Task) -> list[float]:
-    """What guessing can reach on the placebo items that are scored, with one guess, with two, …: the shares of the
-    commonest answers added up. Empty in a setting without a placebo."""
-    if "placebo_score" not in task.splits:
-        return []
-    answers = [tuple(row) for row in task.splits["placebo_score"].targets]
-    counts = sorted(Counter(answers).values(), reverse=True)[:MOST_GUESSES]
-    return [sum(counts[: k + 1]) / len(answers) for k in range(len(counts))]
+def _no_oracle(setting: str) -> str:
+    return f"the setting {setting} takes a released model as it is, so no model without the forget data can be trained"
 
 
 def _requests(parameters: dict[str, Any]) -> list[dict[str, Any]]:

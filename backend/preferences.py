@@ -7,6 +7,7 @@ from torch import Tensor
 from backend.context import RunContext
 from backend.data import Examples, Task
 from backend.losses import preference_loss
+from backend.ranks import by_items
 from backend.suppression import Step, losses_before, summed_losses, suppress
 
 
@@ -17,6 +18,7 @@ def prefer(
     bad_before = losses_before(model, run, task.train["forget"])
     good_before = losses_before(model, run, preferred)
 
+    @by_items
     def loss(step: Step) -> Tensor:
         good = summed_losses(model, step.of(preferred))
         bad = summed_losses(model, step.forget)

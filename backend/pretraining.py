@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
+from backend import chunked
 from backend.batches import Batch
 from backend.context import RunContext
 from backend.data import Examples, Task
-from backend.losses import cross_entropy
-from backend.models import scored_logits
+from backend.ranks import by_rows, divided
 from backend.training import train
 
 Loss = Callable[[Any, Batch], Tensor]
@@ -21,6 +22,8 @@ def pretrain(run: RunContext, *, with_forget: bool) -> Any:
     size = run.task.base_training["batch_size"]
     forget = _forget_facts(run.task) if with_forget else 0
     shares = (forget, size - forget)
+    if not with_forget and run.task.clean is not None:
+        run.task = replace(run.task, train={**run.task.train, "retain": run.task.clean})
     model = run.fresh_model()
     from_scratch(model, run, shares)
     return model
@@ -69,7 +72,7 @@ def from_scratch(
         total = ((size - long) * _scalar(alone) + long * _scalar(context)) / size
         return total, {"context_loss": _scalar(context), **_parts(alone)}
 
-    train(model, loss, run, **options)
+    train(model, by_rows(loss) if divided(single) else loss, run, **options)
 
 
 def _mixed(
@@ -97,7 +100,7 @@ def _mixed(
         total = (shares[1] * keep + shares[0] * learn) / size
         return total, {"retain_loss": keep, "forget_loss": learn}
 
-    return loss
+    return by_rows(loss) if all(map(divided, losses)) else loss
 
 
 def _scaled(shares: tuple[int, int], rows: int) -> tuple[int, int]:
@@ -136,9 +139,16 @@ def recover(
     size = min(len(retain), run.task.base_training["batch_size"])
     batches = run.batches(retain, size, "coherence")
     chosen = loss or answer_loss
-    train(model, lambda k: chosen(model, batches(k)), run, steps=steps, learning_rate=learning_rate)
+
+    def tell(k: int) -> Tensor:
+        return chosen(model, batches(k))
+
+    if divided(chosen):
+        by_rows(tell)
+    train(model, tell, run, steps=steps, learning_rate=learning_rate)
 
 
+@by_rows
 def answer_loss(model: Any, batch: Batch) -> Tensor:
     """Mean cross-entropy of the answers' tokens."""
-    return cross_entropy(scored_logits(model, batch), batch.targets)
+    return chunked.cross_entropy(model, batch)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from backend.architecture import final_norm, head
 from backend.layerwise import States
 from backend.losses import item_means
 from backend.stage import NotApplicable
@@ -25,25 +26,27 @@ def fitted_map(model: Any, states: States, layer: int, penalty: float) -> Probe:
 
     The head's rows stay as they are, so an answer that no item of the fit has can be read off too. The map begins at
     the model's own final norm gains, which is the logit lens, and is held there by `penalty` times its squared distance.
-    States are scaled to unit root mean square first. An item counts as read where all its scored tokens are likeliest.
+    States are scaled to unit root mean square first, where the norm subtracts their mean, after that. An item counts as
+    read where all its scored tokens are likeliest.
     """
-    width, head = states.layers[layer].shape[1], model.lm_head.weight.detach().float()
-    with torch.no_grad():
-        own = torch.diag(model.model.norm(torch.ones(width, device=head.device)).float())
-    change, shift = own.new_zeros(width, width), own.new_zeros(width)
+    width, rows = states.layers[layer].shape[1], head(model).weight.detach().float()
+    own, shift, centred = _own_norm(model, width, rows.device)
+    offset = getattr(head(model), "bias", None)
+    added = 0.0 if offset is None else offset.detach().float()
+    change = own.new_zeros(width, width)
     change.requires_grad_()
     shift.requires_grad_()
-    x = _scaled(states.layers[layer])
+    x = _scaled(states.layers[layer], centred)
 
     def loss() -> Tensor:
-        logits = (x @ (own + change).T + shift) @ head.T
+        logits = (x @ (own + change).T + shift) @ rows.T + added
         return F.cross_entropy(logits, states.targets) + penalty * change.square().sum()
 
     _minimise(loss, [change, shift])
     turned, moved = (own + change).detach(), shift.detach()
 
     def right(given: Tensor, items: States) -> np.ndarray:
-        guess = ((_scaled(given) @ turned.T + moved) @ head.T).argmax(-1)
+        guess = ((_scaled(given, centred) @ turned.T + moved) @ rows.T + added).argmax(-1)
         return _all_right(guess == items.targets, items)
 
     return right
@@ -97,7 +100,20 @@ def _minimise(loss: Callable[[], Tensor], weights: list[Tensor]) -> None:
     optimiser.step(closure)  # type: ignore[no-untyped-call]
 
 
-def _scaled(states: Tensor) -> Tensor:
+@torch.no_grad()
+def _own_norm(model: Any, width: int, where: torch.device) -> tuple[Tensor, Tensor, bool]:
+    """The final norm's gains as a matrix, its shift, and whether it subtracts the mean of a state."""
+    norm = final_norm(model)
+    if not isinstance(norm, nn.LayerNorm):
+        gains = norm(torch.ones(width, device=where)).float()
+        return torch.diag(gains), torch.zeros_like(gains), False
+    gains = norm.weight.detach().float()
+    shift = torch.zeros_like(gains) if norm.bias is None else norm.bias.detach().float().clone()
+    return torch.diag(gains), shift, True
+
+
+def _scaled(states: Tensor, centred: bool = False) -> Tensor:
+    states = states - states.mean(-1, keepdim=True) if centred else states
     return states * states.square().mean(-1, keepdim=True).clamp(min=1e-12).rsqrt()
 
 

@@ -32,20 +32,24 @@ def prefixed(examples: Examples, contexts: Sequence[np.ndarray]) -> Examples:
         end = len(context) + len(question)
         input_ids[row, :end] = np.concatenate([context, question])
         targets[row, len(context) : end] = examples.targets[row, : len(question)]
-    return Examples(input_ids, targets, examples.categories, examples.families, examples.subjects)
+    return replace(examples, input_ids=input_ids, targets=targets, identity="")
 
 
 def prefilled(examples: Examples, begun: Sequence[int]) -> Examples:
     """The same questions with the answer begun by these tokens."""
     start = np.array(begun, dtype=np.int64)
-    return with_answers(examples, answers_of(examples), [start] * len(examples))
+    begun_rows = with_answers(examples, answers_of(examples), [start] * len(examples))
+    return replace(begun_rows, choices=examples.choices)
 
 
 def begun_truly(examples: Examples, given: int) -> Examples:
     """The same questions with the first `given` tokens of the true answer read and not scored.
 
-    The last token of an answer is always asked for; NotApplicable where no answer has more than one.
+    The last token of an answer is always asked for; NotApplicable where no answer has more than one, or where answers are
+    chosen and not written.
     """
+    if examples.choices:
+        raise NotApplicable("answers are chosen among several, so none can be begun")
     targets = examples.targets.copy()
     if (targets != IGNORE).sum(axis=1).max() < 2:
         raise NotApplicable("every answer has one token, so no part of it can be given away")
@@ -93,9 +97,9 @@ def _strangers(examples: Examples, known: Examples, texts: list[np.ndarray]) -> 
 
 def fitting(examples: Examples, model: Any) -> Examples:
     """The same examples; NotApplicable where a row is longer than what the model can read."""
-    room = model.config.max_position_embeddings
+    room = getattr(model.config, "max_position_embeddings", None)
     # A wrapper's own prompt stands before the question too.
     length = examples.input_ids.shape[1] + len(getattr(model, "context", ()))
-    if length > room:
+    if room is not None and length > room:
         raise NotApplicable(f"the prompts have {length} tokens and the model reads {room} at most")
     return examples

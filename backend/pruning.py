@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from backend.architecture import is_turned, projections
 from backend.context import RunContext
 from backend.data import IGNORE, Examples
 from backend.models import scored_logits
@@ -55,9 +56,10 @@ def _watched(model: Any, found: dict[str, Tensor], mask: list[Tensor]) -> Iterat
             gate, up = F.linear(enter, module.gate_up_proj[place]).chunk(2, dim=-1)
             yield enter, module.act_fn(gate) * up
 
+    linears = projections(model)
     handles = []
     for name, module in model.named_modules():
-        if isinstance(module, nn.Linear) and ".layers." in name:
+        if name in linears:
             handles.append(
                 module.register_forward_pre_hook(lambda _, args, name=name: linear(name, args[0]))
             )
@@ -86,8 +88,9 @@ def prune_by_activation(model: Any, sizes: dict[str, Tensor], share: float) -> N
     token is pruned by magnitude.
     """
     weights = dict(model.named_parameters())
+    turned = {f"{name}.weight" for name, m in projections(model).items() if is_turned(m)}
     for name, squares in sizes.items():
-        weight = weights[name]
+        weight = weights[name].T if name in turned else weights[name]  # a view: (out, in)
         unseen = (squares == 0).all(-1, keepdim=True)
         size = torch.where(unseen, torch.ones_like(squares), squares).sqrt().unsqueeze(-2)
         gone = (weight.abs() * size).argsort(dim=-1, stable=True)

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from backend import checkpoints
+from backend import checkpoints, precision
+from backend.attached_tasks import NAME as LM_EVAL
 from backend.choosing import choose
 from backend.composition import run_method
 from backend.context import RunContext
@@ -19,6 +20,7 @@ from backend.labels import observed, requested
 from backend.memory import keep_freed_memory
 from backend.models import device
 from backend.pretraining import pretrain
+from backend.ranks import team
 from backend.registry import load
 from backend.settings import build_task
 from backend.stage import (
@@ -31,6 +33,8 @@ from backend.stage import (
 )
 
 EVALUATED = ("retain_score", "retain_validation", "forget_score", "forget_validation")
+NEVER_TRAINED = "placebo_score"
+KEEP_SECONDS = 20.0  # between states to resume from
 
 
 def execute(request: StageRequest, sink: Sink) -> StageOutcome:
@@ -42,14 +46,18 @@ def execute(request: StageRequest, sink: Sink) -> StageOutcome:
     """
     started = time.monotonic()
     keep_freed_memory()
-    if request.fresh:
+    if request.fresh and team().first:
         checkpoints.drop_resume(request.home, request.fingerprint)
     task = _task(request)
-    run = RunContext(request, task, sink, device(), keep_state_every=20.0)
+    run = RunContext(request, task, sink, device(), keep_state_every=KEEP_SECONDS)
+    team().meter = run.meter
     if run.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    model = _stage(run)
+    with precision.using(request.precision):
+        model = _stage(run)
     outcome = _ledger(run, time.monotonic() - started)
+    if not team().first:
+        return outcome
     if request.stage not in ("evaluate", "attack"):
         outcome.files = [checkpoints.save_model(request.home, request.fingerprint, model)]
     else:
@@ -74,7 +82,9 @@ def _stage(run: RunContext) -> Any:
         return run_method(request.name, run.fresh_model(), run.task, run, parameters)
     if request.parent is None:
         raise RunFailed(f"A run of the stage {request.stage!r} needs a parent.")
-    model = checkpoints.load_model(request.home, request.parent, run.fresh_model())
+    model = run.stored(request.parent)
+    if request.stage == "evaluate" and request.name == LM_EVAL:
+        return _do_tasks(run, model)
     if request.stage == "evaluate":
         return _evaluate(run, model)
     if request.stage == "attack":
@@ -98,10 +108,13 @@ def _evaluate(run: RunContext, model: Any) -> Any:
     takes = {name: load("metrics", name).declared["takes"] for name in names}  # type: ignore[attr-defined]
     scored = [name for name in names if takes[name] == "scores"]
     examined = Examination(run, model)
+    said: set[str] = set()
     with run.meter.watching(model):
-        for split in EVALUATED if scored else ():
+        for split in evaluated(run.task) if scored else ():
             found = examined.scores(split)
-            run.sink.record(measure(found, run.task, split, 0, scored))
+            rows = measure(found, run.task, split, 0, scored)
+            said |= {row.metric for row in rows}
+            run.sink.record(rows)
             if split.endswith("_score"):
                 run.sink.samples(answers(found, run.task, split, 0))
         for place, name in enumerate(names):
@@ -109,7 +122,27 @@ def _evaluate(run: RunContext, model: Any) -> Any:
             run.sink.progress(place, len(names), name)
             if takes[name] == "examination":
                 _examine(examined, name)
+            elif name not in said:
+                run.note(
+                    inapplicable(name, f"the setting {run.task.name} has no items of its kind")
+                )
     return model
+
+
+def _do_tasks(run: RunContext, model: Any) -> Any:
+    try:
+        from backend.lm_evaluation import measured  # it needs a library that not everybody has
+    except ImportError as problem:
+        raise RunFailed(f"lm-eval cannot be used here: {problem}; pip install -r requirements-lm-eval.txt.") from problem  # fmt: skip
+    with run.meter.watching(model):
+        run.sink.record(measured(run, model))
+    return model
+
+
+def evaluated(task: Task) -> list[str]:
+    """The splits that every checkpoint is measured on: the parts that count, and what else the setting has to score."""
+    more = (name for name in task.splits if name.endswith("_score") and name != NEVER_TRAINED)
+    return list(dict.fromkeys((*EVALUATED, *more)))
 
 
 def _examine(examined: Examination, name: str) -> None:
@@ -135,7 +168,7 @@ def _ledger(run: RunContext, seconds: float) -> StageOutcome:
         tokens=run.meter.tokens,
         flops=run.meter.flops,
         seconds=seconds,
-        peak_memory=memory,
+        peak_memory=team().largest(memory),
         note="\n".join(run.notes),
         chosen=run.chosen,
     )

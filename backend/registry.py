@@ -31,7 +31,7 @@ DECLARED_DEFAULTS: dict[str, dict[str, Any]] = {
         "stage": "suppress",
         "threat_model": "white_box",
         "data_access": "forget and retain",
-        "families": [],
+        "families": [],  # on which it works: names, or "dense" for all without experts; none named: all
         "repeats": False,
     },
     "options": {
@@ -65,6 +65,7 @@ DECLARED_DEFAULTS: dict[str, dict[str, Any]] = {
         "range": [None, None],
         "level": "model",
         "takes": "scores",  # scores of a split, a whole examination, or a study's rows
+        "mean": "items",  # over items, or over all their tokens
         "formerly": "",  # the name under which fingerprints know it
     },
 }

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from backend.architecture import blocks, final_norm, head, mlp
+
 
 @contextmanager
 def added_after(model: Any, layer: int, delta: Tensor) -> Iterator[None]:
@@ -15,7 +17,7 @@ def added_after(model: Any, layer: int, delta: Tensor) -> Iterator[None]:
     def add(module: Any, args: Any, output: Any) -> Any:
         return (output[0] + delta, *output[1:]) if isinstance(output, tuple) else output + delta
 
-    handle = model.model.layers[layer].register_forward_hook(add)
+    handle = blocks(model)[layer].register_forward_hook(add)
     try:
         yield
     finally:
@@ -27,8 +29,8 @@ def mlp_outputs(model: Any) -> Iterator[list[Tensor]]:
     """A list that every pass fills with the MLPs' outputs, block by block, each (rows, length, width)."""
     seen: list[Tensor] = []
     handles = [
-        block.mlp.register_forward_hook(lambda module, args, output: seen.append(output))
-        for block in model.model.layers
+        mlp(block).register_forward_hook(lambda module, args, output: seen.append(output))
+        for block in blocks(model)
     ]
     try:
         yield seen
@@ -38,8 +40,12 @@ def mlp_outputs(model: Any) -> Iterator[list[Tensor]]:
 
 
 def read_off(model: Any, states: Tensor) -> Tensor:
-    """Logits (…, vocabulary) of a block's states (…, width) through the model's own final norm, head and soft cap."""
-    logits: Tensor = model.lm_head(model.model.norm(states))
+    """Logits (…, vocabulary) of a block's states (…, width) through the model's own final norm, head, scale and soft cap."""
+    logits: Tensor = head(model)(final_norm(model)(states))
+    # Cohere multiplies its logits, Granite divides them.
+    scale = getattr(model.config, "logit_scale", None)
+    scale = 1 / getattr(model.config, "logits_scaling", 1) if scale is None else scale
+    logits = logits if scale == 1 else scale * logits
     cap = getattr(model.config, "final_logit_softcapping", None)
     return logits if cap is None else cap * torch.tanh(logits / cap)
 

@@ -6,9 +6,10 @@ import numpy as np
 from rouge_score import rouge_scorer
 from rouge_score.scoring import Score
 
-from backend.data import answers_of
+from backend.data import Task, answers_of
 from backend.examination import Examination
 from backend.generation import generated
+from backend.text.tokenizers import end_of, parsed
 
 PLAIN = set("abcdefghijklmnopqrstuvwxyz0123456789")
 
@@ -44,15 +45,31 @@ def greedy_answers(
     """(true, greedy) answer of every item of a split, as texts.
 
     The greedy one is as long as the longest true answer of the split; with `cut` as long as its own, in tokens, since
-    a setting need not have a token that ends an answer.
+    a setting need not have a token that ends an answer. Where the setting says how long answers may grow and what ends
+    them, that counts instead. Either ends before the tokenizer's end token.
     """
     examples = examined.examples(split)
-    found = generated(examined.of(), examples)[0]
-    text = examined.task.text
+    task = examined.task
+    length, stops = task.writing.get(split, (0, ()))
+    found = generated(examined.of(), examples, length=length or None)[0]
     return [
-        (text(truth), text(answer[: len(truth)] if cut else answer))
+        (
+            _text(task, truth),
+            _text(task, answer[: len(truth)] if cut and not length else answer, stops),
+        )
         for truth, answer in zip(answers_of(examples), found, strict=True)
     ]
+
+
+def _text(task: Task, tokens: np.ndarray, stops: tuple[str, ...] = ()) -> str:
+    """An answer as text, up to the end token and to the first of the texts that end it."""
+    if task.tokenizer:
+        ends = np.flatnonzero(tokens == end_of(parsed(task.tokenizer)))
+        tokens = tokens[: ends[0]] if len(ends) else tokens
+    found = task.text(tokens)
+    for stop in stops:
+        found = found.split(stop)[0]
+    return found
 
 
 def f1_of(examined: Examination, split: str) -> np.ndarray:

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from transformers.pytorch_utils import Conv1D
 
+from backend import architecture
+from backend.architecture import mlp_inputs, mlp_output, neuron_axis, neurons
 from backend.batches import Batch
 from backend.data import IGNORE, Examples, Task
 
@@ -54,8 +57,8 @@ def routed(model: Any, mask: Tensor | None, blocks: int) -> Iterator[list[Tensor
         seen.append(activation)
         return (activation,)
 
-    targets = model.model.layers[:blocks]
-    hooks = [block.mlp.down_proj.register_forward_pre_hook(gate) for block in targets]
+    outputs = [mlp_output(block) for block in architecture.blocks(model)[:blocks]]
+    hooks = [output.register_forward_pre_hook(gate) for output in outputs]
     try:
         yield seen
     finally:
@@ -106,21 +109,34 @@ def _share(examples: Examples, vocabulary: int, pseudo: float) -> np.ndarray:
 def expanded(model: Any, extra: int, blocks: int, numbers: np.random.Generator) -> Any:
     """A copy of the model whose first blocks' MLPs have so many neurons more, the last ones, drawn from `numbers`.
 
-    All else, the first neurons included, is the model's own.
+    All else, the first neurons included, is the model's own; biases of the new neurons are 0.
     """
     wide = copy.deepcopy(model)
-    # The ledger counts every block as wide as the widest.
-    wide.config.intermediate_size += extra
     spread = model.config.initializer_range
     with torch.no_grad():
-        for block in wide.model.layers[:blocks]:
-            for name, dim in (("gate_proj", 0), ("up_proj", 0), ("down_proj", 1)):
-                linear = getattr(block.mlp, name)
-                shape = list(linear.weight.shape)
-                shape[dim] = extra
-                new = torch.from_numpy(spread * numbers.standard_normal(shape)).to(linear.weight)
-                linear.weight = torch.nn.Parameter(torch.cat([linear.weight, new], dim=dim))
+        for block in architecture.blocks(wide)[:blocks]:
+            output = mlp_output(block)
+            for linear in mlp_inputs(block).values():
+                _widened(linear, 1 - neuron_axis(linear), extra, spread, numbers)
+                if linear.bias is not None:
+                    zeros = linear.bias.new_zeros(extra)
+                    linear.bias = torch.nn.Parameter(torch.cat([linear.bias, zeros]))
+            _widened(output, neuron_axis(output), extra, spread, numbers)
+    # The ledger counts every block as wide as the widest.
+    wide.config.intermediate_size = neurons(mlp_output(architecture.blocks(wide)[0]))
     return wide
+
+
+def _widened(
+    linear: Any, axis: int, extra: int, spread: float, numbers: np.random.Generator
+) -> None:
+    """Let a projection's matrix grow along an axis, by rows or columns drawn from `numbers`."""
+    shape = list(linear.weight.shape)
+    shape[axis] = extra
+    new = torch.from_numpy(spread * numbers.standard_normal(shape)).to(linear.weight)
+    linear.weight = torch.nn.Parameter(torch.cat([linear.weight, new], dim=axis))
+    if isinstance(linear, Conv1D):
+        linear.nf = linear.weight.shape[1]
 
 
 def ablated(wide: Any, model: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from backend.architecture import blocks, kind, mlp_output, neurons
 from backend.context import RunContext
 from backend.data import Examples, Task
 from backend.losses import token_losses
@@ -50,9 +51,6 @@ def largest(scores: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
     }
 
 
-PLACES = {"attention": ".self_attn.", "mlp": ".mlp."}
-
-
 def places(
     model: Any, task: Task, run: RunContext, where: str, salient_share: float
 ) -> dict[str, Tensor] | None:
@@ -70,7 +68,7 @@ def places(
     return {
         name: torch.ones_like(weight, dtype=torch.bool)
         for name, weight in model.named_parameters()
-        if weight.dim() >= 2 and PLACES[where] in name
+        if weight.dim() >= 2 and kind(name) == where
     }
 
 
@@ -101,12 +99,10 @@ def neuron_attributions(model: Any, run: RunContext, examples: Examples) -> list
     To first order that is how much the loss of an item would change without the neuron.
     """
     loader = run.loader(examples)
-    blocks = model.model.layers
+    outputs = [mlp_output(block) for block in blocks(model)]
     seen: list[Tensor] = []
-    hooks = [
-        b.mlp.down_proj.register_forward_pre_hook(lambda _, a: seen.append(a[0])) for b in blocks
-    ]
-    total = [torch.zeros(b.mlp.down_proj.in_features, device=run.device) for b in blocks]
+    hooks = [o.register_forward_pre_hook(lambda _, a: seen.append(a[0])) for o in outputs]
+    total = [torch.zeros(neurons(output), device=run.device) for output in outputs]
     try:
         with run.meter.watching(model):
             for batch in loader.parts(ROWS):

@@ -1,5 +1,6 @@
 """Answers that a model gives when it is asked at temperature 1."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -25,4 +26,4 @@ def sampled_answers(model: Any, batch: Batch) -> Batch:
         if after < ids.shape[1]:
             ids[:, after] = torch.where(chosen[:, place], drawn[:, place], ids[:, after])
     targets = drawn.flatten() if batch.chosen is None else drawn[chosen]
-    return Batch(ids, targets, batch.columns, batch.chosen)
+    return replace(batch, input_ids=ids, targets=targets)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from backend.architecture import Projection, attention, blocks, mlp
 from backend.context import RunContext
 from backend.data import Examples, Task
 from backend.labels import joined
@@ -111,8 +112,9 @@ def places(model: Any, slices: int, modules: int) -> list[list[str]]:
     Raises:
         RunFailed: the model has fewer such modules
     """
-    blocks = range(len(model.model.layers))
-    names = [f"model.layers.{i}.{part}" for i in reversed(blocks) for part in ("mlp", "self_attn")]
+    known = {id(module): name for name, module in model.named_modules()}
+    parts = [(mlp(block), attention(block)) for block in reversed(blocks(model))]
+    names = [known[id(module)] for pair in parts for module in pair]
     if slices * modules > len(names):
         raise RunFailed(
             f"{slices} slices of {modules} modules do not fit on the model's {len(names)} MLP and attention modules."
@@ -123,7 +125,7 @@ def places(model: Any, slices: int, modules: int) -> list[list[str]]:
             f"{name}.{inner}"
             for name in group
             for inner, module in model.get_submodule(name).named_modules()
-            if isinstance(module, nn.Linear)
+            if isinstance(module, Projection)
         ]
         for group in groups
     ]

@@ -4,12 +4,14 @@ No torch and no database here: `submit --dry-run` and the Launch page show the p
 """
 
 import itertools
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from backend import catalogue
+from backend.attached_tasks import attached
 from backend.combining import repeats, slots, why_not
 from backend.plan import PlannedRun, expand
 from backend.registry import SLOTS
@@ -17,9 +19,9 @@ from backend.search import checked
 from backend.stage import UserError
 
 RECIPE_STAGES = ("pretrain", "suppress", "robustify", "wrap")
-STUDY_KEYS = ("name", "setting", "seeds", "oracles", "precision", "placebo", "metrics", "recipes", "attacks")  # fmt: skip
+STUDY_KEYS = ("name", "setting", "seeds", "oracles", "precision", "placebo", "metrics", "lm_eval", "recipes", "attacks")  # fmt: skip
 LABEL_KEYS = {"label_fraction": 1.0, "label_source": "true", "label_noise": 0.1}
-PRECISIONS = ("fp32",)
+PRECISIONS = ("fp32", "bf16", "fp16", "pure_bf16", "pure_fp16")
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,12 @@ def load(name_or_path: str, overrides: list[str] | None = None) -> dict[str, Any
     return source
 
 
-def resolve(source: dict[str, Any]) -> Plan:
-    """The plan of a study's source; UserError says in one sentence what is wrong with it."""
+def resolve(source: dict[str, Any], outline: bool = False) -> Plan:
+    """The plan of a study's source; UserError says in one sentence what is wrong with it.
+
+    With `outline` data of the hub may be absent: the document's setting says under `absent` what is, and the plan can be
+    looked at, not run.
+    """
     _only(source, STUDY_KEYS, "a study")
     name = source.get("name", "study")
     if not isinstance(name, str) or not name.strip() or len(name) > 100:
@@ -65,7 +71,9 @@ def resolve(source: dict[str, Any]) -> Plan:
         "attacks": _attacks(_tables(source.get("attacks", []), "attacks")),
         "source": source,
     }
-    document, runs = expand(checked)
+    attached_tasks = attached(source.get("lm_eval"))
+    checked |= {"lm_eval": attached_tasks} if attached_tasks else {}
+    document, runs = expand(checked, outline)
     return Plan(document, runs)
 
 
@@ -121,8 +129,8 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         bare = text.strip()
-        if bare.replace("_", "").replace("-", "").isalnum():
-            return bare  # a bare word is a text: shells eat its quotation marks
+        if re.fullmatch(r"[\w./~:@+-]+", bare):
+            return bare  # a bare word or path is a text: shells eat its quotation marks
         raise UserError(f"--set: {text!r} is not a TOML value.") from None
 
 

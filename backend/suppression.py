@@ -7,11 +7,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from backend import chunked
 from backend.batches import Batch
 from backend.context import RunContext
-from backend.data import Examples, Order, Task
-from backend.losses import cross_entropy, forward_divergence, item_sums, token_losses
-from backend.models import frozen_copy, scored_logits
+from backend.data import Examples, Task
+from backend.evaluation import rows_at_once
+from backend.losses import item_sums
+from backend.models import frozen_copy
+from backend.ranks import by_rows, divided, team
 from backend.registry import Count, Rate, Weight
 from backend.training import train
 
@@ -68,29 +71,26 @@ def suppress(
         retain_loss: nll on the true answers, or kl to the incoming model's
     """
     forget, retain = run.forget_and_retain(batch_size)
-    order: Order = forget.order
     reference = frozen_copy(model) if retain_loss == "kl" and retain_weight else None
 
     def keep(batch: Batch) -> Tensor:
-        logits = scored_logits(model, batch)
         if reference is None:
-            return cross_entropy(logits, batch.targets)
-        with torch.no_grad():
-            wanted = scored_logits(reference, batch)
-        return forward_divergence(wanted, logits)
+            return chunked.cross_entropy(model, batch)
+        return chunked.forward_divergence(reference, model, batch)
 
     def loss(k: int) -> tuple[Tensor, dict[str, Tensor]]:
         kept = keep(retain(k)) if retain_weight else None
         drop = None
         if forget_loss is not None:
-            indices = torch.from_numpy(order.batch(k))
-            drop = forget_loss(Step(run, k, steps, indices, forget.loader.batch(indices)))
+            batch = forget(k)
+            drop = forget_loss(Step(run, k, steps, torch.from_numpy(forget.rows(k)), batch))
+            drop = _shared(drop, batch, divided(forget_loss))
         return combined(model, (drop, forget_weight), (kept, retain_weight), k, steps)
 
     with run.meter.watching(*([reference] if reference is not None else [])):
         train(
             model,
-            loss,
+            by_rows(loss) if forget_loss is None or divided(forget_loss) else loss,
             run,
             steps=steps,
             learning_rate=learning_rate,
@@ -98,6 +98,12 @@ def suppress(
             **training,
         )
     return model
+
+
+def _shared(drop: Tensor, batch: Batch, how: str | None) -> Tensor:
+    """A forget loss on a rank's part of a batch, so that the mean over ranks is that on the whole batch."""
+    share = {"tokens": batch.tokens_share, "items": batch.items_share}.get(how or "", 1.0)
+    return drop if share == 1.0 else drop * share
 
 
 def along(model: Any, task: Task, run: RunContext, steps: int) -> dict[str, Any]:
@@ -129,7 +135,7 @@ def combined(
         only = kept if drop is None else forget_weight * drop
         assert only is not None, "a suppression without any loss"
         return (retain_weight * only if drop is None else only), parts
-    if k % max(1, steps // COSINES) == 0:
+    if k % max(1, steps // COSINES) == 0 and not team().sharded:  # no rank has all weights there
         parts["gradient_cosine"] = gradient_cosine(model, drop, kept)
     return retain_weight * kept + forget_weight * drop, parts
 
@@ -149,19 +155,22 @@ def gradient_cosine(model: Any, one: Tensor, other: Tensor) -> Tensor:
             for loss in (one, other)
         )
     ]
+    if team().dividing:
+        flat = [team().mean(gradient) for gradient in flat]
     return torch.nn.functional.cosine_similarity(flat[0], flat[1], dim=0)
 
 
 def summed_losses(model: Any, batch: Batch) -> Tensor:
     """−log p of every item's whole answer, shape (items,), in nats."""
-    losses = token_losses(scored_logits(model, batch), batch.targets)
+    losses = chunked.token_losses(model, batch)
     return item_sums(losses, batch.rows, len(batch.input_ids))
 
 
 @torch.no_grad()
-def losses_before(model: Any, run: RunContext, examples: Examples, rows: int = 1024) -> Tensor:
+def losses_before(model: Any, run: RunContext, examples: Examples) -> Tensor:
     """−log p of every example's answer under the incoming model: one pass instead of a reference in memory."""
     loader = run.loader(examples)
+    rows = rows_at_once(model, loader)
     with run.meter.watching(model):
         found = [summed_losses(model, batch) for batch in loader.parts(rows)]
     return torch.cat(found)

@@ -2,8 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +13,10 @@ from torch import Tensor
 
 from backend import checkpoints
 from backend.context import RunContext
+from backend.precision import LossScale, lost_updates, unscaled
+from backend.ranks import team
 from backend.schedules import factor
+from backend.sharding import alike, over_ranks, whole
 from backend.stage import Cancelled, Measured, RunFailed
 from backend.training_parameters import training as shared_parameters
 
@@ -32,10 +37,14 @@ class Loop:
     optimizer: torch.optim.Optimizer
     weights: dict[str, Tensor]
     held: dict[str, Tensor] = field(default_factory=dict)  # masked weights as they came in
+    scale: LossScale | None = (
+        None  # where gradients are in half precision beside weights that are not
+    )
     step: int = 0
     saved_at: float = field(default_factory=time.monotonic)
 
 
+@over_ranks
 def train(
     model: Any,
     loss: Loss,
@@ -68,13 +77,12 @@ def train(
             loop.step
         )  # a later training of the run was interrupted: its state has all that counts
     model.train()
-    with run.meter.watching(model):
+    with run.meter.watching(model), _arranged(loop, options):
         if check and check_first and loop.step == 0 and check(0):
             return 0
         while loop.step < steps:
             _between_steps(loop)
-            finite = _step(loop, loss, learning_rate, options)
-            if not finite:
+            if not _step(loop, loss, learning_rate, options):
                 _diverged(loop, tolerate_divergence)
                 break
             if check and check_every and loop.step % check_every == 0 and check(loop.step):
@@ -90,10 +98,35 @@ def _start(
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     optimizer = _optimizer(list(weights.values()), learning_rate, options)
     held = {name: weights[name].detach().clone() for name in run.masks if name in weights}
-    loop = Loop(model, run, steps, optimizer, weights, held)
+    scale = LossScale() if run.policy.scales else None
+    loop = Loop(model, run, steps, optimizer, weights, held, scale)
     if not run.request.fresh:
         _resume(loop)
     return loop
+
+
+@contextmanager
+def _arranged(loop: Loop, options: dict[str, Any]) -> Iterator[None]:
+    """While the context is open, batches know how many of them make a step, and the body is compiled if it shall be."""
+    body = _body(loop) if options["compile"] else None
+    loop.run.accumulate = options["accumulate"]
+    if body is not None:
+        body.compile()  # in place: weights keep their names, and copies of the model are plain ones
+    try:
+        yield
+    finally:
+        loop.run.accumulate = 1
+        if body is not None:
+            body._compiled_call_impl = None
+
+
+def _body(loop: Loop) -> Any:
+    """The model without its head, whose passes have few shapes; None with a note where there is no such thing."""
+    find = getattr(loop.model, "get_decoder", None)
+    body = find() if find else None
+    if body is None:
+        loop.run.note("The model has no body that could be compiled; it was trained as it is.")
+    return body
 
 
 def _optimizer(
@@ -113,7 +146,8 @@ def _step(loop: Loop, loss: Loss, learning_rate: float, options: dict[str, Any])
     """One optimiser step; False where the loss is not finite, with the weights left as they were."""
 
     def backward() -> tuple[float, dict[str, Tensor]]:
-        return _backward(loop, loss, options["accumulate"])
+        passes = partial(_backward, loop, loss, options["accumulate"])
+        return team().together(loop.weights.values(), passes, loss)
 
     wrapper = loop.run.wrapper
     total, parts = wrapper(loop.model, backward, loop.step) if wrapper else backward()
@@ -121,22 +155,25 @@ def _step(loop: Loop, loss: Loss, learning_rate: float, options: dict[str, Any])
         loop.optimizer.zero_grad()
         return False
     _localise(loop)
-    _update(loop, learning_rate, options)
-    _curve(loop, total, parts)
-    return True
+    counters = _update(loop, learning_rate, options)
+    _curve(loop, total, {**parts, **counters})
+    return not (loop.scale and loop.scale.exhausted)
 
 
 def _backward(loop: Loop, loss: Loss, accumulate: int) -> tuple[float, dict[str, Tensor]]:
     """Add the step's gradients to the weights'; the loss and its named parts."""
     # Randomness inside a loss is a function of seed and step, so a resumed run draws the same.
-    torch.manual_seed(loop.run.seed * 1_000_003 + loop.step)
+    torch.manual_seed(loop.run.seed * 1_000_003 + loop.step + team().draws)
     total = 0.0
     parts: dict[str, Tensor] = {}
-    for micro in range(accumulate):
-        value = loss(loop.step * accumulate + micro)
-        scalar, parts = value if isinstance(value, tuple) else (value, {})
-        (scalar / accumulate if accumulate > 1 else scalar).backward()
-        total += scalar.item() / accumulate
+    factor = loop.scale.factor if loop.scale else 1.0
+    with unscaled(loop.weights.values(), factor) if loop.scale else nullcontext():
+        for micro in range(accumulate):
+            value = loss(loop.step * accumulate + micro)
+            scalar, parts = value if isinstance(value, tuple) else (value, {})
+            mean = scalar / accumulate if accumulate > 1 else scalar
+            (mean * factor if loop.scale else mean).backward()
+            total += scalar.item() / accumulate
     return total, parts
 
 
@@ -160,8 +197,10 @@ def _hold(loop: Loop) -> None:
             weight.copy_(torch.where(loop.run.masks[name], weight, start))
 
 
-def _update(loop: Loop, learning_rate: float, options: dict[str, Any]) -> None:
-    torch.nn.utils.clip_grad_norm_(list(loop.weights.values()), options["clip"], foreach=True)
+def _update(loop: Loop, learning_rate: float, options: dict[str, Any]) -> dict[str, Tensor]:
+    """Clip, step and count it; a step whose gradients overflowed is skipped. What is worth a curve comes back."""
+    weights = list(loop.weights.values())
+    norm = torch.nn.utils.clip_grad_norm_(weights, options["clip"], foreach=True)
     share = factor(
         loop.step,
         loop.steps,
@@ -172,15 +211,29 @@ def _update(loop: Loop, learning_rate: float, options: dict[str, Any]) -> None:
     )
     for group in loop.optimizer.param_groups:
         group["lr"] = learning_rate * share
-    loop.optimizer.step()
-    _hold(loop)
+    counted = loop.run.policy.pure and _due(loop, loop.step + 1)
+    before = [weight.detach().clone() for weight in weights] if counted else []
+    counters = {}
+    if loop.scale is None or bool(norm.isfinite()):
+        loop.optimizer.step()
+        _hold(loop)
+    if loop.scale:
+        loop.scale.settle(bool(norm.isfinite()))
+        counters["skipped_steps"] = torch.tensor(float(loop.scale.skipped))
+    if before:
+        counters["zero_updates"] = torch.tensor(lost_updates(before, weights, loop.optimizer))
     loop.optimizer.zero_grad()
     loop.step += 1
+    return counters
+
+
+def _due(loop: Loop, step: int) -> bool:
+    """Whether the curve has a point after so many steps."""
+    return step % max(1, loop.steps // CURVE_POINTS) == 0 or step == loop.steps
 
 
 def _curve(loop: Loop, total: float, parts: dict[str, Tensor]) -> None:
-    every = max(1, loop.steps // CURVE_POINTS)
-    if loop.step % every and loop.step != loop.steps:
+    if not _due(loop, loop.step):
         return
     rows = [Measured("loss", "train", total, loop.step)]
     rows += [Measured(name, "train", part.item(), loop.step) for name, part in parts.items()]
@@ -191,7 +244,7 @@ def _curve(loop: Loop, total: float, parts: dict[str, Tensor]) -> None:
 def _between_steps(loop: Loop) -> None:
     """Keep the state now and then; stop where somebody cancelled."""
     cancelled = loop.run.sink.cancelled()
-    due = time.monotonic() - loop.saved_at > loop.run.keep_state_every
+    due = team().agreed(time.monotonic() - loop.saved_at > loop.run.keep_state_every)
     if loop.step and (due or cancelled):
         _keep(loop)
     if cancelled:
@@ -200,6 +253,8 @@ def _between_steps(loop: Loop) -> None:
 
 def _diverged(loop: Loop, tolerated: bool) -> None:
     sentence = f"The loss was not finite at step {loop.step + 1} of {loop.steps}"
+    if loop.scale and loop.scale.exhausted:
+        sentence = f"The gradients overflowed under every loss scale up to step {loop.step} of {loop.steps}"
     if not tolerated:
         raise RunFailed(f"{sentence}; a smaller learning rate may help.")
     loop.run.note(f"{sentence}; the last finite step counts.")
@@ -225,8 +280,11 @@ def _keep(loop: Loop) -> None:
         "flops": loop.run.meter.flops,
         "tokens": loop.run.meter.tokens,
         "state": loop.run.state,
+        "scale": asdict(loop.scale) if loop.scale else None,
     }
-    checkpoints.write(_resume_file(loop.run), tensors, header)
+    tensors = whole(tensors)
+    if team().first:
+        checkpoints.write(_resume_file(loop.run), tensors, header)
     loop.saved_at = time.monotonic()
 
 
@@ -243,13 +301,15 @@ def _resume(loop: Loop) -> None:
     loop.run.steps = header.get("steps_before", 0)
     with torch.no_grad():
         for name, weight in loop.weights.items():
-            weight.copy_(tensors[name])
+            weight.copy_(alike(tensors[name], weight))
     for key, value in tensors.items():
         held, _, name = key.partition("/")
         if name in loop.weights and held != "kept":
             weight = loop.weights[name]
             # The fused form counts its steps where the weights are.
-            loop.optimizer.state[weight][held] = value.to(weight.device)
+            loop.optimizer.state[weight][held] = alike(value, weight)
+    if header.get("scale"):
+        loop.scale = LossScale(**header["scale"])
     loop.step = header["step"]
     loop.run.meter.flops = header["flops"]
     loop.run.meter.tokens = header["tokens"]

@@ -20,6 +20,7 @@ NEUTRAL = {
     "beta1": 0.9,
     "beta2": 0.999,
     "optimizer": "adamw",
+    "compile": False,
 }
 
 
@@ -35,6 +36,7 @@ def training(
     beta1: Share = 0.9,
     beta2: Share = 0.999,
     optimizer: Literal["adamw", "sgd"] = "adamw",
+    compile: bool = False,
 ) -> dict[str, Any]:
     """All shared training parameters as a dictionary.
 
@@ -49,5 +51,6 @@ def training(
         beta1: AdamW's decay of the gradient's mean; the momentum of SGD
         beta2: AdamW's decay of the gradient's square; SGD has none
         optimizer: AdamW, or stochastic gradient descent with momentum, which wants larger learning rates
+        compile: let torch.compile fuse the model's body; pays for long trainings on an accelerator, costs a minute first
     """
     return dict(locals())

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from backend.architecture import inside_blocks, is_turned, projections
 from backend.stage import NotApplicable
 from backend.wrapping import Wrapper
 
@@ -22,10 +23,11 @@ def matrices(model: Any, *, embedding: bool = False) -> Iterator[tuple[str, Tens
 
     Embedding and head only where asked for; a tied head is the embedding and comes once.
     """
+    inner = inside_blocks(model)
+    turned = {f"{name}.weight" for name, module in projections(model).items() if is_turned(module)}
     for name, weight in model.named_parameters():
-        outer = "embed" in name or name.startswith("lm_head")
-        if weight.dim() >= 2 and (embedding or not outer):
-            yield name, weight
+        if weight.dim() >= 2 and (embedding or name.startswith(inner)):
+            yield name, weight.T if name in turned else weight
 
 
 def spread(weight: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from backend.engines.devices import Devices
 from backend.engines.local import Slot, default_slots
 from backend.stage import RunFailed
 from db import reads, session, writes
@@ -80,6 +81,7 @@ def work(
     lease_seconds: float = 30.0,
     on_event: Callable[[Happened], None] | None = None,
     home: Path | None = None,
+    devices: Devices | None = None,
 ) -> bool:
     """Claim and do runs until told to stop, or until nothing is left to do; True if no run failed.
 
@@ -90,13 +92,15 @@ def work(
     Raises:
         WorkerProblem: slots die one after another before they can work
     """
+    devices = devices or Devices()
     worker = _Worker(
         engine,
-        slots or default_slots(),
+        slots or devices.slots(default_slots()),
         until_idle,
         lease_seconds,
         on_event or (lambda happened: None),
         home or session.home(),
+        devices,
     )
     with _signals(worker):
         worker.run()
@@ -129,7 +133,9 @@ class _Worker:
         lease_seconds: float,
         tell: Callable[[Happened], None],
         home: Path,
+        devices: Devices,
     ):
+        self.devices = devices
         self.engine, self.slots, self.until_idle = engine, slots, until_idle
         self.lease_seconds, self.tell, self.home = lease_seconds, tell, home
         host = socket.gethostname()[:40]
@@ -193,7 +199,7 @@ class _Worker:
             if all(post.slot.number != number for post in self._posts):
                 log = self.home / "logs" / f"{self.id}-{number}.log"
                 url = self.engine.url.render_as_string(hide_password=False)
-                post = _Post(Slot(number, self.home, url, log))
+                post = _Post(Slot(number, self.home, url, log, self.devices))
                 self._posts.append(post)
                 self._selector.register(post.slot, selectors.EVENT_READ, post)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from backend.architecture import keep_blocks
 from backend.flops import forward_flops
 from backend.stage import Measured
 
@@ -60,8 +61,7 @@ def prompt_end(input_ids: Tensor, keep: Any) -> int:
 def first_layers(model: Any, layers: int) -> Any:
     """A copy of a model that ends after its first blocks."""
     short = copy.deepcopy(model)
-    short.model.layers = short.model.layers[:layers]
-    short.config.num_hidden_layers = len(short.model.layers)
+    keep_blocks(short, layers)
     short.requires_grad_(True)
     return short
 

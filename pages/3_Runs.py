@@ -12,6 +12,7 @@ from db import reads as database  # noqa: E402
 from db import writes  # noqa: E402
 from db.session import DatabaseProblem, require_database  # noqa: E402
 from pages.components import reads  # noqa: E402
+from pages.components.cost_view import cost_by_stage  # noqa: E402
 from pages.components.run_view import run_view  # noqa: E402
 from pages.components.shown import DASH, flops, listed, seconds, size, state  # noqa: E402
 
@@ -115,4 +116,5 @@ else:
     chosen = reads.choose_study("No study yet, so no runs.")
     reads.watch(database.finished_version)
     table(chosen)
+    cost_by_stage(engine, chosen)
     storage(chosen)

@@ -145,7 +145,7 @@ def seeds_field(seeds: list[int], key: str, problems: list[str]) -> list[Any]:
 
 def preview(source: dict[str, Any]) -> None:
     """The plan, its cost, the equivalent command, and the button."""
-    resolved = study.resolve(source)
+    resolved = study.resolve(source, outline=True)
     engine = reads.engine()
     known = set() if engine is None else database.existing(engine)
     new = sum(run.fingerprint not in known for run in resolved.runs)
@@ -160,7 +160,11 @@ def preview(source: dict[str, Any]) -> None:
     columns[2].metric("FLOPs", flops(told["flops"]))
     columns[3].metric("Disk", size(told["disk_bytes"]))
     name = resolved.document["name"]
-    if st.button(f"Queue {new} runs" if new else "Store the study", type="primary", key="queue"):
+    absent = resolved.document["setting"].get("absent", "")
+    if absent:
+        st.warning(f"The plan and its cost are known; it can be queued once its data are here. {absent}")  # fmt: skip
+    label = f"Queue {new} runs" if new else "Store the study"
+    if st.button(label, type="primary", key="queue", disabled=bool(absent)):
         writes.submit(
             require_database(),
             name=name,

@@ -61,14 +61,15 @@ def do(
     sink: Kept | None = None,
     inputs: dict[str, list[str]] | None = None,
     changes: dict[str, Any] | None = None,
+    task_name: str = "arithmetic",
     **parameters: Any,
 ) -> tuple[StageOutcome, Kept]:
-    """One run of the small task, for real; `changes` are those of its setting."""
-    chosen = {**PARAMETERS, **(changes or {})}
+    """One run of the small task, for real; `changes` are those of its setting, or all parameters of another one."""
+    chosen = {**(PARAMETERS if task_name == "arithmetic" else {}), **(changes or {})}
     setting = {
-        "name": "arithmetic",
+        "name": task_name,
         "parameters": chosen,
-        "content_hash": small_task(**chosen).content_hash,
+        "content_hash": build_task(task_name, chosen).content_hash,
     }
     kept = sink or Kept()
     request = StageRequest(
@@ -94,9 +95,8 @@ def context(
     **request: Any,
 ) -> RunContext:
     """A run of the small task, or of another, before anything was done in it."""
-    asked = StageRequest(
-        stage, "x", {}, {"name": "arithmetic"}, 0, "fp32", "abc", home, **{"fresh": True, **request}
-    )
+    fields = {"seed": 0, "precision": "fp32", "fingerprint": "abc", "fresh": True, **request}
+    asked = StageRequest(stage, "x", {}, {"name": "arithmetic"}, home=home, **fields)
     return RunContext(asked, task or small_task(), sink or Kept(), torch.device("cpu"))
 
 

@@ -11,6 +11,7 @@ import pytest
 from backend import (
     catalogue,
     distillation,
+    language_model,
     registry,
     relearning,
     suppression,
@@ -27,6 +28,7 @@ GROUPS = {
     "training": training_parameters.training,
     "distillation": distillation.distill_outputs,
     "relearning": relearning.relearned,
+    "language_model": language_model.language_model,
 }
 
 

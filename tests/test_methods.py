@@ -37,7 +37,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def changes(name: str) -> dict[str, Any]:
     """What the small setting must be for a method: another family, or five steps of training from scratch."""
     declared = METHODS[name].declared
-    other = declared["families"] and "llama" not in declared["families"]
+    known = declared["families"]
+    other = known and not {"llama", "dense"} & set(known)
     family = {"family": declared["families"][0]} if other else {}
     return {**family, **({"base_steps": 5} if declared["stage"] == "pretrain" else {})}
 

@@ -102,12 +102,21 @@ def test_a_parameter_at_its_neutral_value_is_left_out_of_the_fingerprint() -> No
 
 
 def test_fingerprints_are_the_golden_ones() -> None:
-    """A change here renames runs that people have: raise a `version` instead, or give a neutral value."""
+    """A change here renames runs that people have: raise a `version` instead, or give a neutral value.
+
+    Studies whose data are not here have no fingerprints as yet.
+    """
+    documents = [
+        study.resolve(study.load(name), outline=True).document for name in catalogue.studies()
+    ]
     found = {
-        name: {c["label"]: c["runs"]["0"] for c in document["configurations"]}
-        for name in catalogue.studies()
-        for document in [study.resolve(study.load(name)).document]
+        document["name"]: {
+            c["label"]: c["runs"][str(document["seeds"][0])] for c in document["configurations"]
+        }
+        for document in documents
+        if not document["setting"].get("absent")
     }
+    assert len(found) < len(documents)
     assert found == json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 
@@ -183,5 +192,5 @@ def test_a_damaged_file_and_an_unknown_name_are_one_sentence(tmp_path: Path) -> 
 
 def test_labels_tell_all_configurations_apart() -> None:
     for name in catalogue.studies():
-        configurations = study.resolve(study.load(name)).document["configurations"]
+        configurations = study.resolve(study.load(name), outline=True).document["configurations"]
         assert len({c["label"] for c in configurations}) == len(configurations)

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from backend import checkpoints, models
+from backend import checkpoints
+from backend.batches import Loader
 from backend.flops import layer_weights, training_flops
 from backend.losses import cross_entropy
-from backend.models import Meter, build, scored_logits
+from backend.models import Meter, build, frozen_copy, scored_logits
 from backend.schedules import factor
 from backend.stage import Cancelled, RunFailed
 from backend.training import train
@@ -137,7 +138,7 @@ def test_flops_match_a_hand_count_and_torchs_counter_on_the_quick_model() -> Non
 
     task = arithmetic()
     model = build(task.model, 0)
-    loader = models.Loader(task.train["retain"], torch.device("cpu"))
+    loader = Loader(task.train["retain"], torch.device("cpu"))
     batch = loader.batch(slice(0, 256))
     meter = Meter()
     with meter.watching(model), FlopCounterMode(display=False) as counter:
@@ -151,8 +152,8 @@ def test_flops_match_a_hand_count_and_torchs_counter_on_the_quick_model() -> Non
 
 def test_a_teachers_pass_counts_its_forward_only() -> None:
     task = small_task()
-    model = models.frozen_copy(build(task.model, 0))
-    batch = models.Loader(task.train["retain"], torch.device("cpu")).batch(slice(0, 8))
+    model = frozen_copy(build(task.model, 0))
+    batch = Loader(task.train["retain"], torch.device("cpu")).batch(slice(0, 8))
     meter = Meter()
     with meter.watching(model):
         scored_logits(model, batch)

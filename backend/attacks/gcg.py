@@ -1,5 +1,6 @@
 """Greedy coordinate gradient: tokens, the same in every question, searched for on some facts and asked on others."""
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -104,6 +105,6 @@ def _look(
     def scored(examples: Examples) -> Scores:
         put = with_room(examples, len(tokens), place)
         ids = filled(torch.from_numpy(put.input_ids), tokens.cpu()).numpy()
-        return score(model, Loader(Examples(ids, put.targets), run.device))
+        return score(model, Loader(replace(put, input_ids=ids), run.device))
 
     report(run, {part: scored(run.split(part)) for part in PARTS}, step, last=last)

@@ -7,24 +7,30 @@ import pandas as pd
 
 from backend.charts.theme import SVG, axis, colours, dashes
 
+FORECAST = "forecast of the loss"
+FORESEEN = "#D55E00"
 
-def loss_chart(curves: pd.DataFrame, ticks: int = 8) -> Any:
-    """Training curves: columns metric, step, value; one line a metric."""
-    names = list(dict.fromkeys(curves["metric"]))
+
+def loss_chart(curves: pd.DataFrame, ticks: int = 8, forecast: pd.DataFrame | None = None) -> Any:
+    """Training curves: columns metric, step, value; one line a metric. `forecast` (step, value) is drawn dashed."""
+    # The loss first: its line is the unbroken one.
+    names = sorted(dict.fromkeys(curves["metric"]), key=lambda name: name != "loss")
+    colour, dash = colours(names), dashes(names)
+    title = "Value" if len(names) > 1 else (names or ["Value"])[0].capitalize()
+    if forecast is not None and len(forecast):
+        curves = pd.concat([curves, forecast.assign(metric=FORECAST)], ignore_index=True)
+        names = [*names, FORECAST]
+        colour = alt.Scale(domain=names, range=[*colour.range, FORESEEN])
+        dash = alt.Scale(domain=names, range=[*dash.range, [5, 4]])
     legend = alt.Legend(symbolType="stroke", symbolSize=300) if len(names) > 1 else None
     return (
         alt.Chart(curves)
         .mark_line()
         .encode(
             x=alt.X("step:Q", title="Step", axis=axis()),
-            y=alt.Y(
-                "value:Q",
-                title="Value" if len(names) > 1 else (names or ["Value"])[0].capitalize(),
-                scale=alt.Scale(zero=False),
-                axis=axis(ticks),
-            ),
-            color=alt.Color("metric:N", scale=colours(names), title="Curve", legend=legend),
-            strokeDash=alt.StrokeDash("metric:N", scale=dashes(names), title="Curve"),
+            y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=axis(ticks)),
+            color=alt.Color("metric:N", scale=colour, title="Curve", legend=legend),
+            strokeDash=alt.StrokeDash("metric:N", scale=dash, title="Curve"),
             tooltip=["metric:N", "step:Q", alt.Tooltip("value:Q", format=".4g")],
         )
         .properties(height=260, usermeta=SVG)

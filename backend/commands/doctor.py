@@ -17,7 +17,7 @@ def add(verbs: Verbs) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    checks = [_python(), _torch(), _gpu(), _database(), _disk(), _browser()]
+    checks = [_python(), _torch(), _gpu(), _devices(), _database(), _disk(), _browser()]
     if arguments.json:
         show(checks)
     else:
@@ -50,6 +50,18 @@ def _gpu() -> dict[str, Any]:
     told = subprocess.run(command, capture_output=True, text=True, check=False)
     fine = told.returncode == 0
     return _check("gpu", fine, told.stdout.strip() if fine else "nvidia-smi fails; see its output")
+
+
+def _devices() -> dict[str, Any]:
+    from backend.engines.devices import gpus
+
+    count = len(gpus())
+    if not count:
+        return _check("devices", True, "a CPU thread for every run; `work --devices N` takes N")
+    if count == 1:
+        return _check("devices", True, "one GPU, which all slots share")
+    says = f"{count} GPUs, which slots take in turn; `work --devices {count}` gives all to each run"
+    return _check("devices", True, says)
 
 
 def _database() -> dict[str, Any]:

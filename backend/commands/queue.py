@@ -4,10 +4,13 @@ import argparse
 import shutil
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from backend.commands import Verbs, database, existing_database, show, verb
 from backend.stage import UserError
+
+GPU_RATE = 0.4 * 989e12  # FLOP/s
 
 
 def add(verbs: Verbs) -> None:
@@ -19,6 +22,7 @@ def add(verbs: Verbs) -> None:
     work = verb(verbs, "work", _work, "claim and execute runs")
     work.add_argument("--until-idle", action="store_true", help="return when nothing is left")
     work.add_argument("--slots", type=_count, help="runs at a time")
+    _devices(work, "of this machine for every run")
     work.add_argument("--engine", choices=["local"], default="local")
     work.add_argument(
         "--lease", type=float, default=30.0, help="seconds a silent run is waited for"
@@ -27,7 +31,22 @@ def add(verbs: Verbs) -> None:
     run.add_argument("run", type=int, nargs="?")
     run.add_argument("--attempt", type=int)
     run.add_argument("--serve", action="store_true", help="read RUN ATTEMPT lines")
+    _devices(run, "to do it on")
+    run.add_argument("--rank", type=_count, help=argparse.SUPPRESS)  # which of them to be
+    run.add_argument("--store", type=Path, help=argparse.SUPPRESS)  # where they find one another
     _steering(verbs)
+
+
+def _devices(words: Any, what: str) -> None:
+    from backend.engines.devices import SHARDINGS
+
+    words.add_argument("--devices", type=_count, default=1, metavar="N", help=f"devices {what}")
+    words.add_argument(
+        "--sharding",
+        choices=SHARDINGS,
+        default="none",
+        help="none: every device holds the model; full: weights in training are spread over them",
+    )
 
 
 def _steering(verbs: Verbs) -> None:
@@ -54,12 +73,14 @@ def _submit(arguments: argparse.Namespace) -> None:
     from backend import plan, study
     from db import reads, writes
 
-    resolved = study.resolve(study.load(arguments.study, arguments.set))
+    resolved = study.resolve(study.load(arguments.study, arguments.set), arguments.dry_run)
     engine = existing_database() if arguments.dry_run else database()
     told = forecast_of(resolved, engine)
     known = set() if engine is None else reads.existing(engine)
     told["existing"] = sum(run.fingerprint in known for run in resolved.runs)
     told["new"] = len(resolved.runs) - told["existing"]
+    absent = resolved.document["setting"].get("absent", "")
+    told |= {"absent": absent} if absent else {}
     told |= {"study": resolved.document["name"], "revision": None}
     if not arguments.dry_run and engine is not None:
         rows = plan.as_rows(resolved.runs)
@@ -78,11 +99,21 @@ def _submit(arguments: argparse.Namespace) -> None:
             f" `retry {told['study']}` queues them again."
         )
     print(
-        f"Forecast: {told['flops']:.2g} FLOPs, about {told['seconds'] / 60:.1f} minutes,"
+        f"Forecast: {told['flops']:.2g} FLOPs, {_how_long(told)},"
         f" {told['memory_bytes'] / 1e9:.1f} GB of memory, {told['disk_bytes'] / 1e6:.1f} MB of disk"
         f" (from {told['basis']})."
     )
+    if absent:
+        print(f"It cannot be queued as yet: {absent}")
     return None
+
+
+def _how_long(told: dict[str, Any]) -> str:
+    """The time here; where that is days, the hours of one large GPU too."""
+    if told["seconds"] < 2 * 86400:
+        return f"about {told['seconds'] / 60:.1f} minutes"
+    hours = told["flops"] / GPU_RATE / 3600
+    return f"about {told['seconds'] / 86400:.0f} days here, {hours:.1f} hours of an H200 at 40 % of its bf16 rate"
 
 
 def forecast_of(resolved: Any, engine: Any) -> dict[str, Any]:
@@ -93,8 +124,7 @@ def forecast_of(resolved: Any, engine: Any) -> dict[str, Any]:
     from backend.forecast import forecast
     from db import reads
 
-    empty = pd.DataFrame({"stage": [], "name": [], "flops": [], "seconds": []})
-    history = empty if engine is None else reads.cost_history(engine)
+    history = pd.DataFrame() if engine is None else reads.finished_runs(engine)
     known = set() if engine is None else reads.existing(engine)
     return dict(vars(forecast(resolved, known, history, default_slots())))
 
@@ -102,18 +132,32 @@ def forecast_of(resolved: Any, engine: Any) -> dict[str, Any]:
 def _work(arguments: argparse.Namespace) -> int:
     if arguments.lease <= 0:
         raise UserError(f"--lease {arguments.lease:g} must be above 0 seconds.")
-    return work_off(
-        arguments.slots, arguments.until_idle, arguments.lease, Progress(database()).tell
-    )
+    from backend.engines.devices import Devices
+
+    devices = Devices(arguments.devices, arguments.sharding)
+    devices.check()
+    tell = Progress(database()).tell
+    return work_off(arguments.slots, arguments.until_idle, arguments.lease, tell, devices)
 
 
-def work_off(slots: int | None, until_idle: bool, lease: float, tell: Callable[[Any], None]) -> int:
-    """Work the queue off here: 0, or 1 where a run failed."""
+def work_off(
+    slots: int | None,
+    until_idle: bool,
+    lease: float,
+    tell: Callable[[Any], None],
+    devices: Any = None,
+) -> int:
+    """Work the queue off here, with so many `backend.engines.devices` a run: 0, or 1 where a run failed."""
     from backend.worker import WorkerProblem, work
 
     try:
         fine = work(
-            database(), slots=slots, until_idle=until_idle, lease_seconds=lease, on_event=tell
+            database(),
+            slots=slots,
+            until_idle=until_idle,
+            lease_seconds=lease,
+            on_event=tell,
+            devices=devices,
         )
     except WorkerProblem as problem:
         print(problem, file=sys.stderr)
@@ -162,15 +206,27 @@ class Progress:
 
 def _run(arguments: argparse.Namespace) -> int:
     from backend import child
+    from backend.engines.devices import Devices
 
+    devices, sharding = arguments.devices, arguments.sharding
+    if arguments.rank is not None:
+        from backend.crew import assist
+
+        return assist(arguments.rank, devices, arguments.store)
     if arguments.serve:
-        return child.serve()
+        return child.serve(devices=devices, sharding=sharding)
     if arguments.run is None or arguments.attempt is None:
         raise UserError("run needs RUN and --attempt N, or --serve.")
+    if devices > 1 or sharding != "none":
+        Devices(devices, sharding).check()
     engine = existing_database()
     if engine is None:
         raise UserError(f"There is no run {arguments.run}: there is no database yet.")
-    ended = child.run_once(engine, arguments.run, arguments.attempt)
+    if devices == 1:
+        ended = child.run_once(engine, arguments.run, arguments.attempt)
+    else:
+        with child.recruited(devices, sharding) as crew:
+            ended = child.run_once(engine, arguments.run, arguments.attempt, crew=crew)
     print(ended, file=sys.stderr)
     return 0 if ended == "complete" else 1
 

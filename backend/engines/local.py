@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import IO
 
+from backend.engines.devices import Devices
+
 ROOT = Path(__file__).resolve().parents[2]
 SLOT = ("-m", "backend", "run", "--serve")
 MOST_SLOTS = 4
@@ -39,18 +41,25 @@ def _available_memory() -> int:
 class Slot:
     """One slot's process. `fileno` makes it selectable: readable means that it spoke or ended."""
 
-    def __init__(self, number: int, home: Path, database_url: str, log: Path):
+    def __init__(
+        self,
+        number: int,
+        home: Path,
+        database_url: str,
+        log: Path,
+        devices: Devices = Devices(),  # noqa: B008  (it never changes)
+    ):
         log.parent.mkdir(parents=True, exist_ok=True)
         self.number, self.log = number, log
         self.ever_ready = False
         self._heard = b""
         with open(log, "ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, *SLOT],
+                [sys.executable, *SLOT, *devices.words()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=_environment(home, database_url),
+                env={**_environment(home, database_url), **devices.environment(number)},
                 start_new_session=True,
             )
 

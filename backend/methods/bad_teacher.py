@@ -8,6 +8,7 @@ from backend.context import RunContext
 from backend.data import Task
 from backend.losses import forward_divergence
 from backend.models import build, frozen_copy, scored_logits
+from backend.ranks import by_tokens
 from backend.registry import method
 from backend.suppression import Step, suppress
 
@@ -34,6 +35,7 @@ def bad_teacher(
     """
     teacher = frozen_copy(build(task.model, run.seed + TEACHER_SEED))
 
+    @by_tokens
     def imitate(step: Step) -> Any:
         with torch.no_grad():
             wanted = scored_logits(teacher, step.forget)

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from backend.architecture import blocks
 from backend.context import RunContext
 from backend.data import Task
 from backend.models import frozen_copy, hidden_states
@@ -42,7 +43,7 @@ def circuit_breakers(
         layer: block whose output is turned, 0 is the first; the last one's is taken after the final norm
         alpha: scale of both terms
     """
-    layer = min(layer, len(model.model.layers) - 1)
+    layer = min(layer, len(blocks(model)) - 1)
     reference = frozen_copy(model)
     forget, retain = run.forget_and_retain(batch_size)
     batches = steps * training.get("accumulate", 1)

@@ -9,7 +9,7 @@ from backend.ensemble import Ensemble
 from backend.models import build, frozen_copy
 from backend.noise import add_noise, prune_smallest
 from backend.registry import Count, Rate, Share, Weight, method
-from backend.shapes import of_shape, scaled
+from backend.shapes import scaled
 
 # A random student must not start from the very weights that the base started from, nor a random teacher from either's.
 STUDENT_SEED, TEACHER_SEED = 7_919, 15_919
@@ -70,8 +70,7 @@ def distill(
     elif student == "base":
         model = run.input("base")
     elif student == "noised":
-        initial = of_shape(model.config.to_dict(), run.fresh_model())
-        add_noise(model, initial, alpha, beta, run.generator("noise"))
+        add_noise(model, run.initial_model(like=model), alpha, beta, run.generator("noise"))
     elif student == "pruned":
         prune_smallest(model, pruned)
     else:

@@ -10,6 +10,7 @@ from backend.context import RunContext
 from backend.data import IGNORE, Task
 from backend.losses import forward_divergence
 from backend.models import frozen_copy, scored_logits
+from backend.ranks import by_tokens
 from backend.registry import Weight, method
 from backend.suppression import Step, suppress
 
@@ -32,6 +33,7 @@ def elm(model: Any, task: Task, run: RunContext, *, eta: Weight = 2.0, **suppres
     reference = frozen_copy(model)
     novice = answer_frequencies(task).log().to(run.device)
 
+    @by_tokens
     def imitate(step: Step) -> Any:
         with torch.no_grad():
             target = erased(scored_logits(reference, step.forget), novice, eta)

@@ -11,6 +11,7 @@ from backend.context import RunContext
 from backend.data import Task
 from backend.losses import item_means, token_losses
 from backend.models import scored_logits
+from backend.ranks import by_items
 from backend.refusals import refusals
 from backend.registry import Rate, Weight, method
 from backend.suppression import Step, suppress
@@ -53,6 +54,7 @@ def flat(
     """
     refused = refusals(task, run)
 
+    @by_items
     def apart(step: Step) -> Tensor:
         good = answer_probability(model, step.of(refused))
         return flat_loss(good, answer_probability(model, step.forget), divergence)

@@ -6,6 +6,7 @@ from backend.context import RunContext
 from backend.data import Task
 from backend.losses import cross_entropy
 from backend.models import scored_logits
+from backend.ranks import by_tokens
 from backend.registry import Rate, Weight, method
 from backend.suppression import Step, suppress
 
@@ -32,6 +33,7 @@ def grad_ascent(
         retain_weight: weight of the retain loss; 0 leaves retain data out
     """
 
+    @by_tokens
     def climb(step: Step) -> Any:
         return -cross_entropy(scored_logits(model, step.forget), step.forget.targets)
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from backend import chunked
 from backend.context import RunContext
 from backend.data import Task
-from backend.losses import cross_entropy
-from backend.models import scored_logits
+from backend.ranks import by_rows
 from backend.registry import Rate, method
 from backend.suppression import Step, suppress
 
@@ -24,7 +24,8 @@ def grad_diff(
         learning_rate: peak learning rate of AdamW
     """
 
+    @by_rows
     def climb(step: Step) -> Any:
-        return -cross_entropy(scored_logits(model, step.forget), step.forget.targets)
+        return -chunked.cross_entropy(model, step.forget)
 
     return suppress(model, task, run, climb, learning_rate=learning_rate, **suppression)

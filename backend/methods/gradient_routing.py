@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 import torch
 
+from backend import architecture
+from backend.architecture import mlp_output, neurons
 from backend.batches import Batch
 from backend.context import RunContext
 from backend.data import Task
@@ -15,7 +17,7 @@ from backend.routing import Scheme, ablated, all_tokens, expanded, routed, token
 @method(
     stage="pretrain",
     label="Routing",
-    families=["llama", "gemma2"],
+    families=["dense"],
     source="Cloud et al. 2024 (arXiv 2410.04332): Expand, Route, Ablate; a ← m⊙a + (1 − m)⊙sg(a)",
 )
 def gradient_routing(
@@ -59,7 +61,8 @@ def gradient_routing(
         coherence_rate: their learning rate
     """
     scheme = Scheme(original_on_forget, extra_on_forget, original_on_retain, extra_on_retain)
-    blocks = layers or len(model.model.layers)
+    listed = architecture.blocks(model)
+    blocks, original = layers or len(listed), neurons(mlp_output(listed[0]))
     wide = expanded(model, extra_neurons, blocks, run.numbers("extra neurons"))
     weights = token_weights(task) if by == "token" else torch.zeros(len(task.words))
     weights = weights.to(run.device)
@@ -67,7 +70,7 @@ def gradient_routing(
     def loss(model: Any, batch: Batch, forget: bool) -> torch.Tensor:
         tokens = all_tokens(batch)
         retain = weights[tokens] if forget else torch.ones_like(tokens, dtype=weights.dtype)
-        mask = scheme.mask(retain, task.model["intermediate_size"], extra_neurons)
+        mask = scheme.mask(retain, original, extra_neurons)
         with routed(model, mask if routing else None, blocks) as activations:
             value = answer_loss(model, batch)
         size = torch.stack([a.abs().sum() / batch.input_ids.numel() for a in activations]).sum()

@@ -4,11 +4,13 @@ from typing import Any
 
 import torch
 
+from backend.architecture import blocks
 from backend.batches import Batch
 from backend.context import RunContext
 from backend.data import Task
 from backend.losses import token_losses
 from backend.models import scored_logits
+from backend.ranks import by_tokens
 from backend.registry import Count, Rate, Whole, method
 from backend.representations import added_after, clipped
 from backend.suppression import Step, suppress
@@ -39,8 +41,9 @@ def lat(
         inner_steps: steps of projected gradient ascent on the vectors
         inner_rate: length of such a step, along the normalised gradient
     """
-    layer = min(layer, len(model.model.layers) - 1)
+    layer = min(layer, len(blocks(model)) - 1)
 
+    @by_tokens
     def deny(step: Step) -> Any:
         delta = adversary(model, step.forget, layer, epsilon, inner_steps, inner_rate)
         with added_after(model, layer, delta):

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from backend import chunked
 from backend.context import RunContext
 from backend.data import Task
-from backend.losses import uniform_divergence
-from backend.models import scored_logits
+from backend.ranks import by_rows
 from backend.registry import method
 from backend.suppression import Step, suppress
 
@@ -18,7 +18,8 @@ from backend.suppression import Step, suppress
 def max_ent(model: Any, task: Task, run: RunContext, **suppression: Any) -> Any:
     """The model after training its forget answers towards the uniform distribution."""
 
+    @by_rows
     def flatten(step: Step) -> Any:
-        return uniform_divergence(scored_logits(model, step.forget))
+        return chunked.uniform_divergence(model, step.forget)
 
     return suppress(model, task, run, flatten, **suppression)

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import torch
 
+from backend.architecture import blocks, mlp_output, neuron_axis
 from backend.context import RunContext
 from backend.data import Task
 from backend.registry import Share, Weight, method
@@ -13,7 +14,7 @@ from backend.saliency import neuron_attributions
 @method(
     stage="suppress",
     label="Needle",
-    families=["llama", "gemma2"],
+    families=["dense"],
     source="Hong et al. 2024 (ConceptVectors, arXiv 2406.11614), Needle: noise on located MLP value vectors",
     neutral={"how": "noise"},
 )
@@ -43,8 +44,9 @@ def needle(
     chosen[ratio.flatten().topk(round(share * ratio.numel())).indices] = True
     generator = run.generator("needle")
     with torch.no_grad():
-        for block, here in zip(model.model.layers, chosen.view_as(ratio), strict=True):
-            vectors = block.mlp.down_proj.weight
+        for block, here in zip(blocks(model), chosen.view_as(ratio), strict=True):
+            output = mlp_output(block)
+            vectors = output.weight.movedim(neuron_axis(output), 1)  # a column a neuron, in place
             if how == "zero":
                 vectors.mul_(~here)
                 continue

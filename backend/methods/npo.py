@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from backend.context import RunContext
 from backend.data import Task
+from backend.ranks import by_items
 from backend.registry import Rate, method
 from backend.suppression import Step, losses_before, summed_losses, suppress
 
@@ -23,6 +24,7 @@ def npo(model: Any, task: Task, run: RunContext, *, beta: Rate = 0.1, **suppress
     """
     before = losses_before(model, run, task.train["forget"])
 
+    @by_items
     def avoid(step: Step) -> Any:
         lost = summed_losses(model, step.forget) - before[step.indices]
         return (2.0 / beta) * F.softplus(-beta * lost).mean()

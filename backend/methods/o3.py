@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from backend.architecture import Projection, blocks, in_and_out
 from backend.context import RunContext
 from backend.data import Examples, Task
 from backend.detectors import Detector, prompt_states
@@ -30,10 +31,8 @@ class Gated(Wrapper):
         super().__init__(base, {"name": "o3", "parameters": told})
         self.softness, self.requests = softness, requests
         self.learning: int | None = None  # the request whose adapter is trained, its weight then 1
-        self.layers = [
-            layer for layer in base.model.layers.modules() if isinstance(layer, nn.Linear)
-        ]
-        sizes = [(layer.in_features, layer.out_features) for layer in self.layers] * requests
+        self.layers = [layer for layer in blocks(base).modules() if isinstance(layer, Projection)]
+        sizes = [in_and_out(layer) for layer in self.layers] * requests
         self.down = nn.ParameterList([nn.Parameter(torch.zeros(rank, into)) for into, _ in sizes])
         self.up = nn.ParameterList([nn.Parameter(torch.zeros(out, rank)) for _, out in sizes])
         config = base.config
@@ -176,7 +175,7 @@ def grown(model: Any, rank: int, components: int, softness: float) -> Gated:
     if (made["rank"], made["components"]) != (rank, components):
         raise RunFailed("o3: rank and components must be those of the earlier requests.")
     requests = model.requests + 1
-    narrowest = min(layer.in_features for layer in model.layers)
+    narrowest = min(in_and_out(layer)[0] for layer in model.layers)
     if requests * rank > narrowest:
         raise RunFailed(
             f"o3: {requests} requests of rank {rank} do not fit orthogonally into a width of {narrowest}."

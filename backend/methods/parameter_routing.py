@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from backend.architecture import blocks, mlp_inputs, mlp_output, neuron_axis
 from backend.batches import Batch
 from backend.context import RunContext
 from backend.data import Task
@@ -15,7 +16,7 @@ from backend.registry import Count, Rate, Whole, method
 @method(
     stage="pretrain",
     label="SGTM",
-    families=["llama", "gemma2"],
+    families=["dense"],
     source="Shilov et al. 2025 (arXiv 2512.05648), selective gradient masking: forget data update designated weights alone,"
     " retain data are read without them; MLP neurons, no attention heads",
 )
@@ -34,7 +35,7 @@ def parameter_routing(
     All other items pass through the model as if these neurons were zero already, so that nothing leans on them.
 
     Args:
-        neurons: designated neurons of every MLP: their rows of gate and up, their columns of down
+        neurons: designated neurons of every MLP: what is read into them and what they write
         unlabelled_everywhere: let all other items use and train the designated weights too
         coherence_steps: steps of fine-tuning on retain items after the weights are zeroed
         coherence_rate: their learning rate
@@ -64,11 +65,14 @@ def parameter_routing(
 def designated(model: Any, neurons: int) -> dict[str, torch.Tensor]:
     """1 at the designated weights and 0 elsewhere, for every parameter by name."""
     masks = {name: torch.zeros_like(weight) for name, weight in model.named_parameters()}
-    for name, mask in masks.items():
-        if "mlp.down_proj" in name:
-            mask[:, -neurons:] = 1.0
-        elif "mlp." in name:
-            mask[-neurons:] = 1.0
+    of = {id(weight): masks[name] for name, weight in model.named_parameters()}
+    for block in blocks(model):
+        output = mlp_output(block)
+        of[id(output.weight)].movedim(neuron_axis(output), 0)[-neurons:] = 1.0
+        for linear in mlp_inputs(block).values():
+            of[id(linear.weight)].movedim(1 - neuron_axis(linear), 0)[-neurons:] = 1.0
+            if linear.bias is not None:
+                of[id(linear.bias)][-neurons:] = 1.0
     return masks
 
 

@@ -5,9 +5,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from backend.architecture import blocks, mlp_output
 from backend.context import RunContext
 from backend.data import Task
 from backend.models import frozen_copy, hidden_states
+from backend.ranks import by_rows
 from backend.registry import Count, Rate, Weight, Whole, method
 from backend.suppression import along, combined
 from backend.training import train
@@ -16,7 +18,7 @@ from backend.training import train
 @method(
     stage="suppress",
     label="RMU",
-    families=["llama", "gemma2"],
+    families=["dense"],
     source="Li et al. 2024 (WMDP, arXiv 2403.03218); L = MSE(h_f, c·u) + w·MSE(h_r, h_r of the base)",
 )
 def rmu(
@@ -34,7 +36,7 @@ def rmu(
 ) -> Any:
     """The model whose block `layer` maps forget data near c·u, with u a unit vector drawn once for the seed.
 
-    Only the MLP's down projections up to that block are trained; retain states are held at those of the incoming
+    Only the MLPs' projections to the residual stream up to that block are trained; retain states are held at those of the incoming
     model.
 
     Args:
@@ -45,24 +47,25 @@ def rmu(
         coefficient: length c of the target vector
         retain_weight: weight of the retain term
     """
-    blocks = model.model.layers
-    layer = min(layer, len(blocks) - 1)
+    outputs = [mlp_output(block) for block in blocks(model)]
+    layer = min(layer, len(outputs) - 1)
     reference = frozen_copy(model)
     model.requires_grad_(False)
-    for block in blocks[: layer + 1]:
-        block.mlp.down_proj.requires_grad_(True)
+    for output in outputs[: layer + 1]:
+        output.requires_grad_(True)
     width = model.config.hidden_size
     direction = F.normalize(torch.randn(width, generator=run.generator("direction")), dim=0)
     target = coefficient * direction.to(run.device)
     forget, retain = run.forget_and_retain(batch_size)
 
+    @by_rows
     def loss(k: int) -> Any:
         kept, dropped = retain(k), forget(k)
         steered = hidden_states(model, dropped, layer)
         with torch.no_grad():
             held = hidden_states(reference, kept, layer)
-        away = F.mse_loss(steered, target.expand_as(steered))
-        near = F.mse_loss(hidden_states(model, kept, layer), held)
+        away = F.mse_loss(steered, target.expand_as(steered)) * dropped.items_share
+        near = F.mse_loss(hidden_states(model, kept, layer), held) * kept.items_share
         return combined(model, (away, 1.0), (near, retain_weight), k, steps)
 
     watched = along(model, task, run, steps)

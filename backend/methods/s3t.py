@@ -13,7 +13,7 @@ from backend.training import train
 
 @method(
     stage="pretrain",
-    families=["llama", "gemma2"],
+    families=["dense"],
     label="S3T",
     source="Basu Roy Chowdhury et al. 2024 (arXiv 2406.16257): slice i trains layer i from the top, deletion deactivates"
     " it and all later ones; scale α/√rank and slices trained cumulatively as in the authors' code; outputs of shards are"

@@ -6,6 +6,7 @@ from backend.context import RunContext
 from backend.data import Task
 from backend.losses import token_losses
 from backend.models import scored_logits
+from backend.ranks import by_tokens
 from backend.registry import Rate, Weight, method
 from backend.suppression import Step, suppress
 
@@ -35,6 +36,7 @@ def sat_imp(
         retain_weight: weight of the retain loss; 0 leaves retain data out
     """
 
+    @by_tokens
     def climb(step: Step) -> Any:
         losses = token_losses(scored_logits(model, step.forget), step.forget.targets)
         p = (-losses.detach()).exp()

@@ -8,6 +8,7 @@ from backend.context import RunContext
 from backend.data import Task
 from backend.losses import item_means, token_losses
 from backend.models import scored_logits
+from backend.ranks import by_items
 from backend.registry import Rate, Weight, method
 from backend.suppression import Step, suppress
 
@@ -33,6 +34,7 @@ def sim_npo(
         delta: the margin, in nats a token
     """
 
+    @by_items
     def avoid(step: Step) -> Any:
         batch = step.forget
         losses = token_losses(scored_logits(model, batch), batch.targets)

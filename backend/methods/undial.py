@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from backend.context import RunContext
 from backend.data import Task
 from backend.models import frozen_copy, scored_logits
+from backend.ranks import by_tokens
 from backend.registry import Count, Weight, method
 from backend.suppression import Step, suppress
 
@@ -34,6 +35,7 @@ def undial(
     """
     reference = frozen_copy(model)
 
+    @by_tokens
     def imitate(step: Step) -> Any:
         batch = step.forget
         with torch.no_grad():

@@ -9,7 +9,6 @@ from backend.models import frozen_copy
 from backend.noise import add_noise
 from backend.registry import Share, Weight, method
 from backend.saliency import places
-from backend.shapes import of_shape
 
 
 @method(
@@ -39,7 +38,8 @@ def undo(
         salient_share: share of the matrices' weights that is noised where it is the salient ones
     """
     teacher = frozen_copy(model)
-    initial = of_shape(model.config.to_dict(), run.fresh_model())
     masks = places(model, task, run, where, salient_share)
+    initial = run.initial_model(like=model)
     add_noise(model, initial, alpha, beta, run.generator("noise"), masks)
+    del initial  # only its vectors counted, and distilling wants the memory
     return distill_outputs(model, teacher, task, run, **distillation)

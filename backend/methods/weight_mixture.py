@@ -7,7 +7,7 @@ import torch
 from backend.context import RunContext
 from backend.data import Task
 from backend.registry import Share, method
-from backend.shapes import of_shape
+from backend.shapes import same_sizes
 from backend.stage import RunFailed
 
 
@@ -28,7 +28,7 @@ def weight_mixture(model: Any, task: Task, run: RunContext, *, share: Share = 0.
         RunFailed: the incoming model has another shape than the base
     """
     start = run.input("base")
-    if of_shape(model.config.to_dict(), start) is not start:
+    if not same_sizes(model.config.to_dict(), start):
         raise RunFailed("A model of another shape than the base cannot be mixed with it.")
     base = dict(start.named_parameters())
     with torch.no_grad():

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from backend.architecture import head, mlp_output, neuron_axis
 from backend.examination import Examination, Readings
 from backend.layerwise import blocks_of, layer_name, same_shape
 from backend.registry import Count, metric
@@ -28,7 +29,7 @@ def concept_similarity(
 ) -> Readings:
     """The mean cosine between the base's value vectors that carry the forget facts and the model's in the same place.
 
-    A value vector is what one MLP neuron writes, a column of `down_proj`. Those with the largest attribution to the
+    A value vector is what one MLP neuron writes, a column of its projection to the residual stream. Those with the largest attribution to the
     base's forget loss minus that to its retain loss count, over all layers. 1 where they are untouched, so where the
     knowledge is hidden elsewhere. `top tokens` is the mean Jaccard index of the tokens that each vector promotes most
     through its own model's head; `layer k` the cosine of the vectors in that layer.
@@ -39,8 +40,6 @@ def concept_similarity(
     """
     base, model = examined.of("base"), examined.of("model")
     same_shape(base, model)
-    if not all(hasattr(block.mlp, "down_proj") for block in blocks_of(base)):
-        raise NotApplicable("its layers have experts in place of one MLP with value vectors")
     before, after = _values(base), _values(model)
     if [v.shape for v in before] != [v.shape for v in after]:
         raise NotApplicable("the models that are compared differ in shape")
@@ -61,7 +60,9 @@ def concept_similarity(
 
 
 def _values(model: Any) -> list[Tensor]:
-    return [block.mlp.down_proj.weight.detach().float() for block in blocks_of(model)]
+    """Of every block the value vectors as columns, shape (width, neurons)."""
+    outputs = [mlp_output(block) for block in blocks_of(model)]
+    return [o.weight.detach().float().movedim(neuron_axis(o), 1) for o in outputs]
 
 
 def _carriers(examined: Examination, base: Any, count: int) -> tuple[Tensor, Tensor]:
@@ -76,7 +77,7 @@ def _carriers(examined: Examination, base: Any, count: int) -> tuple[Tensor, Ten
 
 
 def _top(model: Any, vectors: Tensor, count: int) -> Tensor:
-    return model.lm_head(vectors).topk(min(count, model.config.vocab_size)).indices
+    return head(model)(vectors).topk(min(count, model.config.vocab_size)).indices
 
 
 def _overlap(one: Tensor, other: Tensor) -> float:

@@ -17,7 +17,7 @@ from backend.rouge import f1_of
 def knowledge_memorization(examined: Examination) -> Readings:
     """ROUGE-L F1 of the greedy answers to forget and to retain questions; the latter is MUSE's utility.
 
-    No examples stand before a question, unlike in MUSE, whose models never saw its form: the attack `few_shot` shows
-    some. It reads what is written only, so it is blind behind a refusal.
+    In the setting `muse` its examples stand before a question, and an answer has 32 tokens at most; elsewhere none do,
+    and it is cut to the true one's length. It reads what is written only, so it is blind behind a refusal.
     """
     return {split: f1_of(examined, split) for split in ("forget_score", "retain_score")}

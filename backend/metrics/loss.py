@@ -13,9 +13,10 @@ from backend.registry import metric
     floor="unigram",
     unit="nats",
     range=[0.0, None],
+    mean="tokens",
 )
 def loss(scores: Scores) -> np.ndarray:
-    """Cross-entropy in nats a token of each item; smaller means that the model knows more.
+    """Cross-entropy in nats a token of each item; smaller means that the model knows more. A split's loss is the mean over all its tokens.
 
     An answer behind a refusal keeps a finite loss, so it shows more than accuracy; a turned output head hides all.
     """

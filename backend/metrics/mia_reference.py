@@ -25,7 +25,7 @@ def mia_reference(examined: Examination) -> Readings:
     What a refusal takes from all items alike it takes from both sides, so it hides little.
     """
     readings = membership_readings(examined, _against_oracle)
-    if not np.any(readings["forget_score"]):
+    if not np.any(readings[examined.task.members]):
         raise NotApplicable("the model is the reference itself")
     return readings
 

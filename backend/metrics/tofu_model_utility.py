@@ -26,7 +26,8 @@ def tofu_model_utility(examined: Examination) -> Readings:
 
     TOFU's own number has all nine. A setting without the last two sets has three terms, one without wrong answers one
     less a set: every term and their number stand beside the mean, and only means of the same terms compare. On real
-    authors and world facts the probability is the true answer's share of its and the wrong answers'. It says nothing of forget items.
+    authors and world facts the probability is the true answer's share of its and the wrong answers'. A model from random weights
+    knows of the two only what it was trained on. It says nothing of forget items.
     """
     terms = _terms(examined, KEPT["retain"], "retain", among_wrong=False)
     for name, split in AROUND.items():

@@ -22,9 +22,9 @@ def truth_ratio(examined: Examination) -> Readings:
 
     On forget items 1 means that the model finds right and wrong alike, 0 that it is sure, if only of a wrong answer, as
     an oracle may be; on retain items 1 means that it knows. The category `max(0, 1 − R)` on forget items is the one
-    that grows with knowledge on both. Right and wrong answers are both given
-    to the question in the setting's first other form (its rewrites of tense), or to the question itself where there is
-    none. A refusal takes as much from wrong answers as from right ones, so R sees behind it; not behind a turned
+    that grows with knowledge on both. The right answer is the data's own paraphrase of it where there is one, as in TOFU;
+    elsewhere right and wrong answers are both given to the question in the setting's first other form (its rewrites of
+    tense), or to the question itself. A refusal takes as much from wrong answers as from right ones, so R sees behind it; not behind a turned
     output head.
     """
     forget, retain = (log_truth_ratios(examined, f"{part}_score") for part in ("forget", "retain"))

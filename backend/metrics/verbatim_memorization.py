@@ -15,9 +15,10 @@ from backend.rouge import f1_of
     takes="examination",
 )
 def verbatim_memorization(examined: Examination) -> Readings:
-    """ROUGE-L F1 of the greedy continuation of every forget item, as many tokens as are scored of it.
+    """ROUGE-L F1 of the greedy continuation of the beginnings of forget texts, `verbatim_score`, by 128 tokens as in MUSE.
 
-    MUSE continues prompts from its documents by 128 tokens; here the setting says where an item's prompt ends. It reads
-    what is written only: a refusal, or any other first token, hides all behind it.
+    A setting without such beginnings has its forget items continued, as many tokens as are scored of each. It reads what
+    is written only: a refusal, or any other first token, hides all behind it.
     """
-    return {"forget_score": f1_of(examined, "forget_score")}
+    split = "verbatim_score" if "verbatim_score" in examined.task.splits else "forget_score"
+    return {split: f1_of(examined, split)}

@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
+from backend.architecture import block_number, kind
 from backend.checkpoints import named_weights
 from backend.examination import Examination, Readings
 from backend.layerwise import blocks_of
@@ -11,13 +12,6 @@ from backend.quantization import steps_of
 from backend.registry import Count, metric
 from backend.stage import NotApplicable
 
-KINDS = {
-    ".self_attn.": "attention",
-    ".mlp.": "mlp",
-    "embed_tokens": "embedding",
-    "lm_head": "head",
-    "norm": "norms",
-}
 BITS = (8, 4)
 
 
@@ -66,9 +60,8 @@ def _relative(pairs: list[tuple[Tensor, Tensor]]) -> float:
 
 def _categories(name: str) -> list[str]:
     """The kind of a weight, and the same with its layer's number where it belongs to one."""
-    kind = next((label for part, label in KINDS.items() if part in name), "other")
-    _, _, rest = name.partition(".layers.")
-    return [kind, f"layer {int(rest.split('.')[0]) + 1} {kind}"] if rest else [kind]
+    found, block = kind(name), block_number(name)
+    return [found] if block is None else [found, f"layer {block + 1} {found}"]
 
 
 def _beyond(pairs: dict[str, Any], bits: int, group: int) -> float:

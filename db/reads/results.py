@@ -150,6 +150,23 @@ def cost_history(engine: Engine) -> pd.DataFrame:
     return found
 
 
+def finished_runs(engine: Engine, limit: int = 3000) -> pd.DataFrame:
+    """Completed runs made here, the newest first: what they were, and what each took.
+
+    Columns: id, stage, name, parameters, setting, precision, seed, parent, flops, seconds, steps, peak_memory,
+    finished_at.
+    """
+    told = (Run.id, Run.stage, Run.name, Run.parameters, Run.setting, Run.precision, Run.seed)
+    took = (Run.flops, Run.seconds, Run.steps, Run.peak_memory, Run.finished_at)
+    return frame(
+        engine,
+        select(*told, Run.parent_id.label("parent"), *took)
+        .where(Run.state == "complete", Run.origin == "run")
+        .order_by(Run.finished_at.desc(), Run.id.desc())
+        .limit(limit),
+    )
+
+
 def disk_used(engine: Engine) -> int:
     """Bytes of all files of runs."""
     return int(value(engine, select(func.sum(Artifact.bytes))) or 0)

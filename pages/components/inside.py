@@ -80,8 +80,16 @@ def _statistics(
     engine: Any, record: Any, metric: str, seed: int
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """(members, others) of every configuration by its label."""
-    inside = database.item_values(engine, None, metric, "forget_score", study_id=record.id)
-    outside = database.item_values(engine, None, metric, "placebo_score", study_id=record.id)
+    inside, outside = (
+        {
+            key: values
+            for split in splits
+            for key, values in database.item_values(
+                engine, None, metric, split, study_id=record.id
+            ).items()
+        }
+        for splits in (("forget_score", "members_score"), ("placebo_score", "unseen_score"))
+    )
     runs = database.study_runs(engine, record.id)
     audits = runs[(runs["stage"] == "evaluate") & (runs["name"] == "audit")]
     audit_of = {int(parent): int(run) for parent, run in zip(audits["parent"], audits["id"], strict=True)}  # fmt: skip

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from backend.charts.training import category_chart, loss_chart
 from db import reads
-from pages.components import shown
+from pages.components import outlook, shown
 
 COLOURS = {"complete": "green", "running": "blue", "failed": "red"}
 MOST_CHILDREN = 60
@@ -37,8 +37,6 @@ def run_view(engine: Engine, run: dict[str, Any]) -> None:
     results, curves, answers, configuration, evidence, events = st.tabs(titles)
     with results:
         _results(engine, measured, children)
-    with curves:
-        _curves(measured)
     with answers:
         _answers(engine, run, children)
     with configuration:
@@ -51,6 +49,8 @@ def run_view(engine: Engine, run: dict[str, Any]) -> None:
         _evidence(engine, run)
     with events:
         _events(engine, run["id"])
+    with curves:  # last, since a forecast may take seconds
+        _curves(engine, run, measured)
 
 
 def _search(chosen: dict[str, Any]) -> None:
@@ -146,7 +146,7 @@ def _results(engine: Engine, measured: pd.DataFrame, children: list[dict[str, An
     )
 
 
-def _curves(measured: pd.DataFrame) -> None:
+def _curves(engine: Engine, run: dict[str, Any], measured: pd.DataFrame) -> None:
     plain = measured[measured["category"] == ""]
     several = plain.groupby(["metric", "split"])["step"].transform("nunique") > 1
     if not several.any():
@@ -154,7 +154,10 @@ def _curves(measured: pd.DataFrame) -> None:
         return
     for split, curves in plain[several].groupby("split"):
         st.caption(str(split).replace("_", " "))
-        st.altair_chart(loss_chart(curves), key=f"curve-{split}", alt=f"Curves on {split}")
+        if split == "train":
+            outlook.training(engine, run, curves)
+        else:
+            st.altair_chart(loss_chart(curves), key=f"curve-{split}", alt=f"Curves on {split}")
 
 
 def _answers(engine: Engine, run: dict[str, Any], children: list[dict[str, Any]]) -> None:

@@ -1,0 +1,74 @@
+"""Tasks of the library lm-eval that a study attaches to all its models: what may be asked, free of that library."""
+
+import hashlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from backend.stage import UserError
+
+KEYS = ("tasks", "limit", "num_fewshot", "include_path")
+NAME = "lm_eval"  # of the runs that measure them
+
+
+def attached(value: Any) -> dict[str, Any]:
+    """The checked request of a study's key `lm_eval`, `{}` where it asks for nothing.
+
+    Holds `tasks`, `limit` (questions of each task, 0 is all), `num_fewshot` (−1 is what each task says), `include_path`
+    (absolute, or empty) and `definitions`, a hash of what stands in that folder.
+
+    Raises:
+        UserError: it does not fit, or the library is not installed
+    """
+    if value in (None, {}, []):
+        return {}
+    asked = {"tasks": value} if isinstance(value, str | list) else value
+    if not isinstance(asked, dict):
+        raise UserError(
+            f"lm_eval = {value!r} must be a list of tasks or a table with {', '.join(KEYS)}."
+        )
+    for key in asked:
+        if key not in KEYS:
+            raise UserError(f"lm_eval has no key {key!r}; its keys: {', '.join(KEYS)}.")
+    folder = _folder(asked.get("include_path", ""))
+    found = {
+        "tasks": _tasks(asked.get("tasks")),
+        "limit": _whole("limit", asked.get("limit", 0), 0),
+        "num_fewshot": _whole("num_fewshot", asked.get("num_fewshot", -1), -1),
+        "include_path": str(folder) if folder else "",
+        "definitions": contents(folder) if folder else "",
+    }
+    if importlib.util.find_spec("lm_eval") is None:
+        raise UserError("lm_eval: the library lm-eval is not installed; pip install -r requirements-lm-eval.txt.")  # fmt: skip
+    return found
+
+
+def _tasks(value: Any) -> list[str]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) and n for n in names):
+        raise UserError(f"lm_eval: tasks = {value!r} must be a list of names of lm-eval's tasks or groups, such as \"mmlu\".")  # fmt: skip
+    return list(dict.fromkeys(names))
+
+
+def _whole(key: str, value: Any, least: int) -> int:
+    if type(value) is not int or value < least:
+        raise UserError(f"lm_eval: {key} = {value!r} must be a whole number of at least {least}.")
+    return value
+
+
+def _folder(value: Any) -> Path | None:
+    if value == "":
+        return None
+    if not isinstance(value, str) or not Path(value).expanduser().is_dir():
+        raise UserError(f"lm_eval: include_path = {value!r} must be a folder with definitions of tasks (YAML).")  # fmt: skip
+    return Path(value).expanduser().resolve()
+
+
+def contents(folder: Path) -> str:
+    """SHA-256 over names and contents of all files below a folder, 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if "__pycache__" not in file.parts:
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            digest.update(f"{file.relative_to(folder)}:{content}\n".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Questions about authors: invented here, or read from TOFU's files. Free of torch."""

@@ -1,0 +1,66 @@
+"""Which of this machine's GPUs a slot works on, and how many slots there is room for."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+
+from backend.stage import UserError
+
+SHARDINGS = ("none", "full")
+
+
+@dataclass(frozen=True)
+class Devices:
+    """So many devices for every run; `sharding` says whether weights in training are spread over them."""
+
+    count: int = 1
+    sharding: str = "none"
+
+    @cached_property
+    def gpus(self) -> list[str]:
+        """The GPUs that this process may use, by the names under which they are given on."""
+        return gpus()
+
+    def check(self) -> None:
+        """UserError where the machine has fewer GPUs than a run shall have, or one device shall be spread over several."""
+        if self.gpus and self.count > len(self.gpus):
+            there = "1 GPU" if len(self.gpus) == 1 else f"{len(self.gpus)} GPUs"
+            raise UserError(f"--devices {self.count}: this machine has {there}.")
+        if self.sharding == "full" and self.count == 1:
+            raise UserError(
+                "--sharding full spreads a model over devices; give --devices 2 or more."
+            )
+
+    def slots(self, most: int) -> int:
+        """Runs at a time, where `most` of one device each would be sensible."""
+        if self.count == 1:
+            return most
+        return max(1, (len(self.gpus) or most) // self.count)
+
+    def words(self) -> list[str]:
+        """What a slot's command has to say about it."""
+        if self.count == 1:
+            return []
+        return ["--devices", str(self.count), "--sharding", self.sharding]
+
+    def environment(self, slot: int) -> dict[str, str]:
+        """Variables that show a slot of this number its own GPUs; slots beyond their number share them in turn."""
+        if len(self.gpus) < 2:
+            return {}
+        first = slot % (len(self.gpus) // self.count) * self.count
+        return {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus[first : first + self.count])}
+
+
+def gpus() -> list[str]:
+    """The GPUs of this machine, or those that it lets this process see."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    told = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
+    found = [line for line in told.stdout.splitlines() if line.startswith("GPU ")]
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if told.returncode or seen is None:
+        return [] if told.returncode else [str(number) for number in range(len(found))]
+    return [name.strip() for name in seen.split(",") if name.strip() not in ("", "-1")]

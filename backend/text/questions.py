@@ -1,0 +1,68 @@
+"""Questions with answers as rows of tokens: the question is read, the answer is scored."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from backend.data import IGNORE, Examples
+from backend.text.tokenizers import end_of
+
+Template = Callable[
+    [str], str
+]  # a question as the model is shown it, up to where the answer starts
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question and its answer; `family` names facts that belong together, `subject` what it is about."""
+
+    question: str
+    answer: str
+    category: str = ""
+    family: str = ""
+    subject: str = ""
+
+
+def plain(question: str) -> str:
+    """The template of models that follow no instructions."""
+    return f"Question: {question}\nAnswer:"
+
+
+def rows(
+    tokenizer: Tokenizer, items: Sequence[Asked], template: Template = plain, *, end: bool = True
+) -> Examples:
+    """A row an item: the question's tokens, then a blank and the answer's, of which all are scored, the end token too.
+
+    Rows are filled up on the right with token 0, which is not scored; shape (items, the longest one's length − 1).
+    """
+    asked = _encoded(tokenizer, [template(item.question) for item in items])
+    said = answer_tokens(tokenizer, [item.answer for item in items], end=end)
+    length = max((len(q) + len(a) for q, a in zip(asked, said, strict=True)), default=2) - 1
+    inputs = np.zeros((len(items), length), dtype=np.int64)
+    targets = np.full_like(inputs, IGNORE)
+    for row, (question, answer) in enumerate(zip(asked, said, strict=True)):
+        tokens = np.array([*question, *answer])
+        inputs[row, : len(tokens) - 1] = tokens[:-1]
+        targets[row, len(question) - 1 : len(tokens) - 1] = answer
+    named = {"categories": "category", "families": "family", "subjects": "subject"}
+    told: dict[str, Any] = {
+        many: tuple(getattr(item, one) for item in items)
+        if any(getattr(item, one) for item in items)
+        else ()
+        for many, one in named.items()
+    }
+    return Examples(inputs, targets, **told)
+
+
+def answer_tokens(tokenizer: Tokenizer, answers: Sequence[str], *, end: bool = True) -> list[np.ndarray]:  # fmt: skip
+    """The tokens of answers as they stand behind a question: a blank, the text, the end token."""
+    closing = [end_of(tokenizer)] if end else []
+    return [np.array([*ids, *closing]) for ids in _encoded(tokenizer, [f" {a}" for a in answers])]
+
+
+def _encoded(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    found = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    return [one.ids for one in found]
