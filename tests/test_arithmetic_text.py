@@ -270,7 +270,7 @@ def test_accuracy_is_that_of_greedy_answers_read_as_numbers(tmp_path: Path) -> N
     truth = [fact.answer for fact in writer().read(rows)]
     right = np.array([bool(n) and int(n[1]) == a for n, a in zip(numbers, truth, strict=True)])
     # A scored answer may go on to a longer number, where numbers are cut into several tokens.
-    assert (right <= found).all() and (found & ~right).mean() < 0.02
+    assert (right <= found).all() and (found & ~right).mean() < 0.1
 
 
 def test_answers_are_cut_in_a_question_as_in_training_text() -> None:

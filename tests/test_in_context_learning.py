@@ -128,8 +128,8 @@ def test_the_oracle_reads_no_forget_fact_within_a_context_either(
         seen.append({word for row in batch.input_ids for word in task.text(row).split()})
         return real(model, batch)
 
-    real = pretraining.scored_logits
-    monkeypatch.setattr(pretraining, "scored_logits", spy)
+    real = pretraining.chunked.cross_entropy
+    monkeypatch.setattr(pretraining.chunked, "cross_entropy", spy)
     for stage in ("oracle", "base"):
         seen.clear()
         do(tmp_path, stage, stage, changes={**CHANGES, "base_steps": 3})
