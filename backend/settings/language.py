@@ -15,6 +15,7 @@ from backend.stage import UserError
 from backend.text.absent import is_outlining
 from backend.text.languages import sentences
 from backend.text.packing import packed
+from backend.text.pretraining import base_training, first_rows
 from backend.text.sources import Source, source
 
 SAMPLE = "sample"
@@ -77,7 +78,7 @@ def language(
         warmup: steps over which the rate rises
         weight_decay: weight decay of base and oracle
     """
-    _fits(held_share, attack_share, batch_size)
+    _fits(held_share, attack_share)
     sources = {"retain": _source("keep", keep, field), "forget": _source("forget", forget, field)}
 
     def texts() -> Iterable[str]:
@@ -85,8 +86,16 @@ def language(
 
     identity = f"{[one.identity for one in sources.values()]}:{limit}"
     model = chosen_model(texts, identity, **language_model)
-    if not base_steps and not model.is_released:
-        raise UserError("language: base_steps = 0 trains nothing; that fits a released model only.")
+    trained = base_training(
+        "language",
+        model,
+        base_steps=base_steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        final_share=final_share,
+        warmup=warmup,
+        weight_decay=weight_decay,
+    )
     parts = {
         f"{name}_{part}": blocks
         for name, one in sources.items()
@@ -95,20 +104,10 @@ def language(
         ).items()  # fmt: skip
     }
     train = {name: parts.pop(f"{name}_train") for name in sources}
-    parts["forget_attack"] = _first(train["forget"], attack_share)
+    parts["forget_attack"] = first_rows(train["forget"], attack_share)
     return Task(
         name="language",
-        base_training={
-            "steps": base_steps,
-            "batch_size": batch_size,
-            "accumulate": accumulate,
-            "learning_rate": learning_rate,
-            "schedule": "cosine",
-            "final_share": final_share,
-            "warmup": min(warmup, base_steps),
-            "weight_decay": weight_decay,
-            "beta2": 0.95,
-        },
+        base_training=trained | {"accumulate": accumulate},
         train=train,
         splits=parts,
         forget_share=forget_share,
@@ -120,13 +119,11 @@ def language(
     )
 
 
-def _fits(held_share: float, attack_share: float, batch_size: int) -> None:
+def _fits(held_share: float, attack_share: float) -> None:
     if not 0 < held_share < 0.5:
         raise UserError(f"language: held_share = {held_share:g} must be above 0 and below 0.5; validation and score each take that share.")  # fmt: skip
     if attack_share == 0:
         raise UserError("language: attack_share = 0 leaves an attacker nothing to train on.")
-    if batch_size < 2:
-        raise UserError("language: batch_size = 1 leaves no room for both texts; use 2 or more.")
 
 
 def _source(role: str, name: str, field: str) -> Source:
@@ -175,17 +172,10 @@ def _blocks(
     )
     for part, found in blocks.items():
         if not len(found) and is_outlining() and part != "train":
-            blocks[part] = _first(blocks["train"], 0.1)
+            blocks[part] = first_rows(blocks["train"], 0.1)
         elif not len(found):
             raise UserError(
                 f"language: {one.name} has too little text: nothing is left for its part {part!r};"
                 " give more text or a larger held_share."
             )
     return blocks
-
-
-def _first(examples: Examples, share: float) -> Examples:
-    """The first rows, a share of all and at least one, without copying them."""
-    count = max(1, round(share * len(examples)))
-    identity = f"{examples.identity}[:{count}]"
-    return Examples(examples.input_ids[:count], examples.targets[:count], identity=identity)
