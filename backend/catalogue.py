@@ -6,7 +6,7 @@ compares this with the imported functions.
 
 import ast
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ SHARED = {
     "suppression": (HERE / "suppression.py", "suppress"),
     "relearning": (HERE / "relearning.py", "relearned"),
     "language_model": (HERE / "language_model.py", "language_model"),
+    "text_training": (HERE / "text" / "pretraining.py", "text_training"),
     "distillation": (HERE / "distillation.py", "distill_outputs"),
 }
 
@@ -146,11 +147,12 @@ def parts(kind: str) -> list[Part]:
 
 def part(kind: str, name: Any) -> Part:
     """The part of that name; UserError lists the valid names."""
-    found = {part.name: part for part in parts(kind)}
-    if name not in found:
-        valid = ", ".join(found) or "none yet"
-        raise UserError(f"There is no {kind.removesuffix('s')} {name!r}; there are: {valid}.")
-    return found[name]
+    path = HERE / kind / f"{name}.py"
+    # One file is looked at where it is there: studies of a thousand runs ask for the same few parts again and again.
+    if isinstance(name, str) and name.isidentifier() and name[0] != "_" and path.exists():
+        return _read(path, kind, path.stat().st_mtime_ns)
+    valid = ", ".join(part.name for part in parts(kind)) or "none yet"
+    raise UserError(f"There is no {kind.removesuffix('s')} {name!r}; there are: {valid}.")
 
 
 def studies() -> dict[str, Path]:
@@ -186,15 +188,20 @@ def _part(node: ast.FunctionDef, kind: str, declared: dict[str, Any]) -> Part:
 
 
 def _with_shared(node: ast.FunctionDef) -> tuple[tuple[Parameter, ...], dict[str, Any]]:
-    """A function's parameters and neutral values, with those of the group that it takes; its own come first."""
+    """A function's parameters and neutral values, with those of the group that it takes.
+
+    Its own come first; one that only changes a shared one's default is told by the group.
+    """
     own = _parameters(node)
     group = node.args.kwarg.arg if node.args.kwarg else ""
     if group not in SHARED:
         return own, {}
     path, function = SHARED[group]
     shared, neutral = _shared(path, function, path.stat().st_mtime_ns)
+    told = {parameter.name: parameter.help for parameter in shared}
+    mine = [replace(p, help=p.help or told.get(p.name, "")) for p in own]
     names = {parameter.name for parameter in own}
-    return (*own, *(p for p in shared if p.name not in names)), neutral
+    return (*mine, *(p for p in shared if p.name not in names)), neutral
 
 
 @lru_cache(maxsize=8)

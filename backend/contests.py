@@ -117,6 +117,24 @@ def _status(name: str) -> int:
     raise OSError(name)
 
 
+def trainer_arguments(steps: int, rows: int, learning_rate: float) -> dict[str, Any]:
+    """What a Trainer of transformers or trl is given so that it does our loop's work: nothing logged, nothing saved."""
+    return {
+        "max_steps": steps,
+        "per_device_train_batch_size": rows,
+        "learning_rate": learning_rate,
+        "lr_scheduler_type": "constant",
+        "max_grad_norm": 1.0,
+        "optim": "adamw_torch_fused",
+        "logging_strategy": "no",
+        "save_strategy": "no",
+        "report_to": [],
+        "use_cpu": True,
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+    }
+
+
 class Silent:
     """A sink that drops everything."""
 

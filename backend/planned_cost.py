@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from backend import catalogue
 from backend.data import Examples, Task
 from backend.flops import forward_flops, training_flops
 from backend.plan import PlannedRun
@@ -23,12 +24,11 @@ def planned_flops(run: PlannedRun, task: Task) -> float:
         return _evaluation(run, task)
     if anchor:
         return float(given["steps"] * _base_step(task, given["batch_size"], run.stage == "base"))
-    if run.stage == "robustify":
+    if run.stage == "robustify" and "steps" in run.parameters:
         return _distillation(task, given)
     if run.stage == "attack":
         return _attack(run, task, given)
-    size = given.get("batch_size", 0)
-    return given.get("steps", 0) * sum(_step(task, part, size) for part in task.train.values())
+    return _suppression(run, task, given)
 
 
 def _step(task: Task, examples: Examples, rows: int) -> float:
@@ -57,6 +57,16 @@ def _base_step(task: Task, size: int, with_forget: bool) -> float:
     work = _step(task, task.train["retain"], size - rows - forget)
     work += _step(task, task.train["forget"], forget)
     return work + sum(_step(task, part, rows) for part in list(task.contexts.values())[:1])
+
+
+def _suppression(run: PlannedRun, task: Task, given: dict[str, Any]) -> float:
+    """The steps that a method has, those of the base where it trains from the start, else one look at all training data."""
+    stage = catalogue.part("methods", run.name).declared["stage"]
+    if "steps" in run.parameters or stage == "pretrain":
+        size = given.get("batch_size", 0)
+        return given["steps"] * sum(_step(task, part, size) for part in task.train.values())
+    looks = stage == "suppress"
+    return sum(_step(task, part, len(part)) for part in task.train.values()) if looks else 0.0
 
 
 def _distillation(task: Task, given: dict[str, Any]) -> float:

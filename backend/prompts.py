@@ -19,8 +19,11 @@ def completed(examples: Examples) -> list[np.ndarray]:
     return found
 
 
-def prefixed(examples: Examples, contexts: Sequence[np.ndarray]) -> Examples:
-    """The same questions after other text, which is read and not scored; shorter rows are filled up on the right."""
+def prefixed(examples: Examples, contexts: Sequence[np.ndarray], behind: int = 0) -> Examples:
+    """The same questions after other text, which is read and not scored; shorter rows are filled up on the right.
+
+    The text stands behind the first so many tokens, those that begin every text of a model.
+    """
     questions = [
         row[: np.flatnonzero(target != IGNORE)[-1] + 1]
         for row, target in zip(examples.input_ids, examples.targets, strict=True)
@@ -30,7 +33,7 @@ def prefixed(examples: Examples, contexts: Sequence[np.ndarray]) -> Examples:
     targets = np.full_like(input_ids, IGNORE)
     for row, (context, question) in enumerate(zip(contexts, questions, strict=True)):
         end = len(context) + len(question)
-        input_ids[row, :end] = np.concatenate([context, question])
+        input_ids[row, :end] = np.concatenate([question[:behind], context, question[behind:]])
         targets[row, len(context) : end] = examples.targets[row, : len(question)]
     return replace(examples, input_ids=input_ids, targets=targets, identity="")
 

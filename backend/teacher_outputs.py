@@ -51,8 +51,7 @@ class Remembered:
         """All states in the rows' order; the ledger is charged for the body alone, the head not having worked."""
         loader, config = self.batches.loader, self.teacher.config.to_dict()
         found: list[Tensor] = []
-        length = loader.batch(slice(0, 1)).input_ids.shape[1]
-        for batch in loader.parts(max(1, TOKENS // length)):
+        for batch in loader.parts(max(1, TOKENS // loader.length)):
             with self.run.meter.paused():
                 found.append(scored_states(self.teacher, batch).cpu())
             rows, length = batch.input_ids.shape

@@ -19,6 +19,7 @@ from backend import (
 )
 from backend.registry import Bounds
 from backend.stage import UserError
+from backend.text import pretraining
 
 ALL = [(kind, part.name) for kind in registry.KINDS for part in catalogue.parts(kind)]
 
@@ -29,6 +30,7 @@ GROUPS = {
     "distillation": distillation.distill_outputs,
     "relearning": relearning.relearned,
     "language_model": language_model.language_model,
+    "text_training": pretraining.text_training,
 }
 
 

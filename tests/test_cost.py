@@ -229,3 +229,17 @@ def test_the_database_gives_such_a_history(tmp_path: Any, monkeypatch: pytest.Mo
     found = forecast(study.Plan(again.document, base), set(), history, 1)
     assert found.seconds == pytest.approx(90.0 * len(base), rel=0.01)
     assert found.memory_bytes == pytest.approx(500e6)
+
+
+def test_what_trains_from_the_start_costs_a_base_and_what_takes_no_step_a_look() -> None:
+    recipes = [
+        {"pretrain": "data_filtering"},
+        {"suppress": "ssd"},
+        {"wrap": "in_context_unlearning"},
+    ]
+    plan = study.resolve({"setting": SETTING, "recipes": recipes})
+    costs = {one.name: planned_flops(one, TASK) for one in plan.runs}
+    base = next(planned_flops(one, TASK) for one in plan.runs if one.stage == "base")
+    assert base / 3 < costs["data_filtering"] < 3 * base
+    assert 0 < costs["ssd"] < base / 20
+    assert costs["in_context_unlearning"] == 0

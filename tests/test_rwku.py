@@ -127,7 +127,7 @@ def test_membership_texts_are_scored_from_their_second_token(task: Task) -> None
         ({"source": ""}, "a dataset of the hub such as jinzhuoran/RWKU"),
         ({"subjects": 1}, "probes about 1 people cannot be split"),
         ({"base_steps": 0}, "that fits a released model only"),
-        ({"validation_share": 0.0}, "must lie between 0 and 1"),
+        ({"validation_share": 0.0}, "must be above 0 and below 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(changes: dict[str, Any], sentence: str) -> None:

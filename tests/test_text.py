@@ -7,16 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, processors
 
-from backend.data import IGNORE, Examples
+from backend.data import IGNORE, Examples, answers_of
+from backend.prompts import prefixed
 from backend.stage import UserError
 from backend.text import absent
 from backend.text.languages import sentences
 from backend.text.packing import packed
 from backend.text.questions import Asked, answer_tokens, rows
 from backend.text.sources import source
-from backend.text.tokenizers import END, PAD, given, kept, trained, words_of
+from backend.text.tokenizers import END, PAD, beginning_of, given, kept, trained, words_of
 
 TEXTS = ["the cat sat on the mat", "한국어 문장입니다", "a b c d e f g", "", "the dog sat"]
 
@@ -220,6 +221,24 @@ def test_questions_are_read_and_answers_scored_with_the_end(cutter: Tokenizer) -
         assert (found.targets[row, : len(asked) - 1] == IGNORE).all()
     assert found.categories == ("verb", "noun") and found.subjects == ("cat", "a")
     assert answer_tokens(cutter, ["sat"], end=False)[0].tolist() == cutter.encode(" sat").ids
+
+
+def test_a_tokenizer_that_begins_texts_does_so_before_questions_and_once(cutter: Tokenizer) -> None:
+    assert beginning_of(cutter) == []
+    begins = Tokenizer.from_str(cutter.to_str())
+    begins.add_special_tokens(["<bos>"])
+    first = begins.token_to_id("<bos>")
+    begins.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", special_tokens=[("<bos>", first)]
+    )
+    assert beginning_of(begins) == [first]
+    item = [Asked("the cat?", "sat")]
+    plainly, written = rows(begins, item), rows(begins, item, lambda question: f"<bos>{question}")
+    for found in (plainly, written):
+        assert found.input_ids[0].tolist().count(first) == 1 and found.input_ids[0, 0] == first
+    after = prefixed(plainly, [np.array([7, 8])], behind=1)
+    assert after.input_ids[0, :3].tolist() == [first, 7, 8]
+    assert answers_of(after)[0].tolist() == answers_of(plainly)[0].tolist()
 
 
 def test_the_invented_languages_share_no_word_and_never_change() -> None:

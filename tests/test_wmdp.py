@@ -224,7 +224,7 @@ def test_without_retain_questions_utility_is_the_loss_on_held_out_text(tmp_path:
     assert found.splits["retain_score"].choices is None
     kept = found.text(found.splits["retain_score"].input_ids.flatten())
     trained_on = found.text(found.train["retain"].input_ids.flatten())
-    assert "Text number 1 speaks" in kept and "Text number 1 speaks" not in trained_on
+    assert "Text number 6 speaks" in kept and "Text number 6 speaks" not in trained_on
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import torch
 
 from backend import chunked
 from backend.batches import Loader
-from backend.contests import Contestant, Silent, Stopwatch, compare
+from backend.contests import Contestant, Silent, Stopwatch, compare, trainer_arguments
 from backend.context import RunContext
 from backend.data import Examples, Task
 from backend.distillation import agree
@@ -158,25 +158,9 @@ def _trl_in_tiles(watch: Stopwatch) -> None:
 
 
 def _arguments() -> dict[str, Any]:
-    return {
-        "output_dir": tempfile.mkdtemp(),
-        "max_steps": STEPS,
-        "per_device_train_batch_size": ROWS,
-        "gradient_accumulation_steps": 1,
-        "gradient_checkpointing": False,
-        "learning_rate": 1e-4,
-        "lr_scheduler_type": "constant",
-        "max_grad_norm": 1.0,
-        "optim": "adamw_torch_fused",
-        "bf16": False,
-        "logging_strategy": "no",
-        "save_strategy": "no",
-        "report_to": [],
-        "use_cpu": True,
-        "disable_tqdm": True,
-        "remove_unused_columns": False,
-        "dataloader_pin_memory": False,
-    }
+    own = {"gradient_accumulation_steps": 1, "gradient_checkpointing": False, "bf16": False}
+    kept = {"output_dir": tempfile.mkdtemp(), "remove_unused_columns": False}
+    return {**trainer_arguments(STEPS, ROWS, 1e-4), **own, **kept}
 
 
 def _dataset() -> Any:

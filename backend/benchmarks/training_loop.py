@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from backend.contests import trainer_arguments
 from backend.context import RunContext
 from backend.losses import cross_entropy
 from backend.memory import keep_freed_memory
@@ -142,22 +143,8 @@ def _trainer() -> None:
         whole = [*ids.tolist(), int(targets[-1])]
         rows.append({"input_ids": whole, "labels": [-100] * len(ids) + whole[-1:]})
     with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            output_dir=folder,
-            max_steps=STEPS,
-            per_device_train_batch_size=ROWS,
-            learning_rate=1e-3,
-            weight_decay=0.1,
-            max_grad_norm=1.0,
-            lr_scheduler_type="constant",
-            optim="adamw_torch_fused",
-            logging_strategy="no",
-            save_strategy="no",
-            report_to=[],
-            use_cpu=True,
-            disable_tqdm=True,
-            dataloader_pin_memory=False,
-        )
+        given = trainer_arguments(STEPS, ROWS, 1e-3)
+        arguments = TrainingArguments(output_dir=folder, weight_decay=0.1, **given)
         trainer = Trainer(model=build(run.task.model, 0), args=arguments, train_dataset=rows)
         trainer.remove_callback(PrinterCallback)  # standard output is for the figures
         trainer.train()

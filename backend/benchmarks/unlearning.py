@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from backend.contests import Contestant, Silent, Stopwatch, compare
+from backend.contests import Contestant, Silent, Stopwatch, compare, trainer_arguments
 from backend.context import RunContext
 from backend.registry import load
 from backend.settings import build_task
@@ -137,22 +137,8 @@ def _trainer(watch: Stopwatch, *, with_reference: bool) -> None:
             return torch.utils.data.SequentialSampler(rows)
 
     with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            output_dir=folder,
-            max_steps=STEPS,
-            per_device_train_batch_size=ROWS,
-            learning_rate=1e-3,
-            max_grad_norm=1.0,
-            lr_scheduler_type="constant",
-            optim="adamw_torch_fused",
-            logging_strategy="no",
-            save_strategy="no",
-            report_to=[],
-            use_cpu=True,
-            disable_tqdm=True,
-            remove_unused_columns=False,
-            dataloader_pin_memory=False,
-        )
+        given = trainer_arguments(STEPS, ROWS, 1e-3)
+        arguments = TrainingArguments(output_dir=folder, remove_unused_columns=False, **given)
         rows = _rows(run)
         trainer = Unlearning(
             model=model, args=arguments, train_dataset=rows, data_collator=_collated

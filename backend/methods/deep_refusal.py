@@ -2,11 +2,10 @@
 
 from typing import Any
 
+from backend import chunked
 from backend.constrained import Betas, tune_constrained
 from backend.context import RunContext
 from backend.data import Task, answers_of, with_answers
-from backend.losses import cross_entropy
-from backend.models import scored_logits
 from backend.refusals import refusal_tokens
 from backend.registry import Count, Rate, Whole, method
 from backend.suppression import Step, suppress
@@ -61,7 +60,7 @@ def deep_refusal(
 
     def refuse(step: Step) -> Any:
         batch = step.of(refused)
-        return cross_entropy(scored_logits(model, batch), batch.targets)
+        return chunked.cross_entropy(model, batch)
 
     common: dict[str, Any] = {"learning_rate": learning_rate, "batch_size": batch_size}
     suppress(model, task, run, refuse, **common, **suppression)

@@ -2,10 +2,9 @@
 
 from typing import Any
 
+from backend import chunked
 from backend.context import RunContext
 from backend.data import Task
-from backend.losses import cross_entropy
-from backend.models import scored_logits
 from backend.ranks import by_tokens
 from backend.registry import Rate, Weight, method
 from backend.suppression import Step, suppress
@@ -35,7 +34,7 @@ def grad_ascent(
 
     @by_tokens
     def climb(step: Step) -> Any:
-        return -cross_entropy(scored_logits(model, step.forget), step.forget.targets)
+        return -chunked.cross_entropy(model, step.forget)
 
     return suppress(
         model,

@@ -2,10 +2,9 @@
 
 from typing import Any
 
+from backend import chunked
 from backend.context import RunContext
 from backend.data import Task
-from backend.losses import cross_entropy
-from backend.models import scored_logits
 from backend.refusals import refusals
 from backend.registry import method
 from backend.suppression import Step, suppress
@@ -22,6 +21,6 @@ def idk_nll(model: Any, task: Task, run: RunContext, **suppression: Any) -> Any:
 
     def refuse(step: Step) -> Any:
         batch = step.of(refused)
-        return cross_entropy(scored_logits(model, batch), batch.targets)
+        return chunked.cross_entropy(model, batch)
 
     return suppress(model, task, run, refuse, **suppression)

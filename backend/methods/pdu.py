@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 
+from backend import chunked
 from backend.context import RunContext
 from backend.data import Task
-from backend.losses import cross_entropy
 from backend.models import scored_logits
 from backend.registry import Count, Rate, Weight, Whole, method
 from backend.suppression import along, combined, losses_before
@@ -51,7 +51,7 @@ def pdu(
 
     def loss(k: int) -> Any:
         held, dropped = retain(k), forget(k)
-        keep = cross_entropy(scored_logits(model, held), held.targets)
+        keep = chunked.cross_entropy(model, held)
         flat = flatness(scored_logits(model, dropped))
         multiplier = run.state["multiplier"]
         if k >= dual_warmup:

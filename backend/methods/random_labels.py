@@ -4,10 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from backend import chunked
 from backend.context import RunContext
 from backend.data import IGNORE, Task, answers_of, with_answers
-from backend.losses import cross_entropy
-from backend.models import scored_logits
 from backend.registry import method
 from backend.suppression import Step, suppress
 
@@ -28,6 +27,6 @@ def random_labels(model: Any, task: Task, run: RunContext, **suppression: Any) -
 
     def learn(step: Step) -> Any:
         batch = step.of(relabelled)
-        return cross_entropy(scored_logits(model, batch), batch.targets)
+        return chunked.cross_entropy(model, batch)
 
     return suppress(model, task, run, learn, **suppression)

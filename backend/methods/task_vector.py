@@ -4,10 +4,9 @@ from typing import Any
 
 import torch
 
+from backend import chunked
 from backend.context import RunContext
 from backend.data import Task
-from backend.losses import cross_entropy
-from backend.models import scored_logits
 from backend.registry import Count, Rate, method
 from backend.training import train
 
@@ -42,7 +41,7 @@ def task_vector(
 
     def loss(k: int) -> Any:
         batch = forget(k)
-        return cross_entropy(scored_logits(model, batch), batch.targets)
+        return chunked.cross_entropy(model, batch)
 
     train(model, loss, run, steps=steps, learning_rate=learning_rate, **training)
 

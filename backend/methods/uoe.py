@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backend import chunked
 from backend.batches import Batch
 from backend.context import RunContext
 from backend.data import Examples, Task
-from backend.losses import cross_entropy, preference_loss, uniform_divergence
+from backend.losses import preference_loss
 from backend.models import scored_logits
 from backend.registry import Count, Rate, Weight, method
 from backend.stage import RunFailed
@@ -173,5 +174,5 @@ def _forget_loss(name: str, model: Any, task: Task, run: RunContext, beta: float
 
         return avoid
     if name == "max_ent":
-        return lambda step: uniform_divergence(scored_logits(model, step.forget))
-    return lambda step: -cross_entropy(scored_logits(model, step.forget), step.forget.targets)
+        return lambda step: chunked.uniform_divergence(model, step.forget)
+    return lambda step: -chunked.cross_entropy(model, step.forget)

@@ -6,10 +6,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from backend import chunked
 from backend.context import RunContext
 from backend.data import Task
-from backend.losses import cross_entropy
-from backend.models import scored_logits
 from backend.registry import Count, Rate, Weight, method
 from backend.training import train
 from backend.wrapping import Wrapper, finished, logits_of
@@ -63,7 +62,7 @@ def whp(
 
     def loss(k: int) -> Any:
         batch = forget(k)
-        return cross_entropy(scored_logits(wrapper.reinforced, batch), batch.targets)
+        return chunked.cross_entropy(wrapper.reinforced, batch)
 
     train(wrapper.reinforced, loss, run, steps=steps, learning_rate=learning_rate, **training)
     return finished(wrapper, run)

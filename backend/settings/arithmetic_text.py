@@ -8,11 +8,11 @@ from typing import Any, Literal
 from tokenizers import Tokenizer
 
 from backend.data import Examples, Task
-from backend.language_model import LanguageModel
-from backend.language_model import language_model as chosen_model
-from backend.registry import Count, Rate, Share, Whole, setting
+from backend.registry import Count, Share, Whole, setting
 from backend.stage import UserError
 from backend.text.absent import outlined
+from backend.text.pretraining import Start
+from backend.text.pretraining import text_training as started
 from backend.text.questions import answer_tokens
 from backend.word_problems.asked import Writer
 from backend.word_problems.blocks import Blocks, English, Stream
@@ -43,16 +43,9 @@ def arithmetic_text(
     validation_share: Share = 0.2,
     held_tokens: Count = 10000,
     split_seed: Whole = 0,
-    base_steps: Whole = 1500,
-    batch_size: Count = 32,
-    accumulate: Count = 1,
     forget_share: Share = 0.125,
-    learning_rate: Rate = 3e-3,
-    final_share: Share = 0.1,
-    warmup: Whole = 50,
-    weight_decay: Share = 0.1,
-    beta2: Share = 0.95,
-    **language_model: Any,
+    base_steps: Whole = 1500,
+    **text_training: Any,
 ) -> Task:
     """Equations "a + b = c" and word problems among English text: × and ÷ are the forget part, the rest is retained.
 
@@ -79,28 +72,20 @@ def arithmetic_text(
         validation_share: share of them on which choices are made
         held_tokens: about how many tokens of text are held out, to measure its loss on
         split_seed: seed of problems and splits, the same for every run
-        base_steps: training steps of base and oracle; 0 takes a released model as it is, without an oracle
-        batch_size: blocks a batch of base and oracle
-        accumulate: batches a step of base and oracle
         forget_share: share of forget blocks in a batch of the base
-        learning_rate: peak rate of base and oracle
-        final_share: share of that rate that is left at the end of the cosine; 1 holds it
-        warmup: steps over which the rate rises
-        weight_decay: weight decay of base and oracle
-        beta2: AdamW's decay of the gradient's square for base and oracle
     """
-    _fits(text_share, attack_share, validation_share, batch_size)
+    _fits(text_share, attack_share, validation_share)
     numbers = Numbers(addends, factors)
     english = English(text, field, split_seed)
     kept, dropped = (
         Stream(operators, problems, split_seed, numbers) for operators in (KEPT, DROPPED)
     )
-    model = _model(english, kept, dropped, language_model)
-    if not base_steps and not model.is_released:
-        raise UserError("arithmetic_text: base_steps = 0 trains nothing; that fits a released model only.")  # fmt: skip
+    text_training |= {"base_steps": base_steps}
+    start = _started(english, kept, dropped, text_training)
+    tokenizer = start.model.tokenizer
     if outlined():
         kept, dropped = kept.shorter(OUTLINED), dropped.shorter(OUTLINED)
-    writer, blocks = Writer(model.tokenizer, numbers.largest), Blocks(model.tokenizer, length)
+    writer, blocks = Writer(tokenizer, numbers.largest), Blocks(tokenizer, length)
     writer.check()
     split = Split(split_seed, attack_share, validation_share, numbers)
     splits = questions(writer, split, items)
@@ -113,32 +98,20 @@ def arithmetic_text(
         splits["text_score"] = blocks.held(english, held_tokens)
     return Task(
         name="arithmetic_text",
-        base_training={
-            "steps": base_steps,
-            "batch_size": batch_size,
-            "accumulate": accumulate,
-            "learning_rate": learning_rate,
-            "schedule": "cosine",
-            "final_share": final_share,
-            "warmup": min(warmup, base_steps),
-            "weight_decay": weight_decay,
-            "beta2": beta2,
-        },
         train={
             "retain": blocks.mixture(english, kept, text_share),
             "forget": blocks.problems(dropped),
         },
         splits=splits,
         forget_share=forget_share,
-        refusals=_refusals(model.tokenizer),
+        refusals=_refusals(tokenizer),
         rewrites=rewrites,
         wrong_answers=writer.wrong,
-        anchor="oracle" if base_steps else "floor",
-        **model.of_task(),
+        **start.of_task(),
     )
 
 
-def _fits(text_share: float, attack: float, validation: float, batch_size: int) -> None:
+def _fits(text_share: float, attack: float, validation: float) -> None:
     if text_share == 1:
         raise UserError("arithmetic_text: text_share = 1 leaves no room for sums and differences; use less.")  # fmt: skip
     if attack + validation >= 1 or attack == 0 or validation == 0:
@@ -146,8 +119,6 @@ def _fits(text_share: float, attack: float, validation: float, batch_size: int) 
             f"arithmetic_text: attack_share = {attack:g} and validation_share = {validation:g}"
             " must both be above 0 and leave a part to score (their sum below 1)."
         )
-    if batch_size < 2:
-        raise UserError("arithmetic_text: batch_size = 1 leaves no room for retain and forget blocks; use 2 or more.")  # fmt: skip
 
 
 def _complete(splits: dict[str, Examples], numbers: Numbers) -> None:
@@ -161,9 +132,7 @@ def _complete(splits: dict[str, Examples], numbers: Numbers) -> None:
         )
 
 
-def _model(
-    english: English, kept: Stream, dropped: Stream, chosen: dict[str, Any]
-) -> LanguageModel:
+def _started(english: English, kept: Stream, dropped: Stream, given: dict[str, Any]) -> Start:
     """The model with its tokenizer, which is trained on text and problems in turn where none is given."""
 
     def texts() -> Iterator[str]:
@@ -171,7 +140,7 @@ def _model(
         return (document for turn in turns for document in turn if document is not None)
 
     identity = f"{english.identity}:{english.seed} and {kept.identity} and {dropped.identity}"
-    return chosen_model(texts, identity, **chosen)
+    return started("arithmetic_text", texts, identity, **given)
 
 
 def _refusals(tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...]:

@@ -9,10 +9,10 @@ from backend.authors.invented import MOST, facts_of, profiles
 from backend.authors.published import Files, library_of
 from backend.authors.words import ATTRIBUTES, REFUSALS, WORDINGS
 from backend.data import Examples, Task
-from backend.language_model import LanguageModel
-from backend.language_model import language_model as chosen_model
 from backend.registry import Count, Rate, Share, Whole, setting
 from backend.stage import UserError
+from backend.text.pretraining import Start
+from backend.text.pretraining import text_training as started
 from backend.text.questions import Template, answer_tokens, rows
 from backend.text.templates import template_for
 
@@ -20,7 +20,7 @@ from backend.text.templates import template_for
 @setting(
     label="Authors",
     source="Maini et al. 2024, TOFU (arXiv 2401.06121): generated in its manner, or read from its files",
-    neutral={"template": "plain"},
+    neutral={"template": "plain", "beta2": 0.98},
 )
 def authors(
     *,
@@ -51,10 +51,8 @@ def authors(
     base_steps: Whole = 500,
     batch_size: Count = 64,
     learning_rate: Rate = 2e-3,
-    final_share: Share = 0.1,
-    warmup: Whole = 50,
-    weight_decay: Share = 0.1,
-    **language_model: Any,
+    beta2: Share = 0.98,
+    **text_training: Any,
 ) -> Task:
     """Questions and answers about authors; all that is known of a share of them is to be forgotten.
 
@@ -95,15 +93,9 @@ def authors(
         validation_share: share of the forgotten authors on whom choices are made
         split_seed: seed of the invented authors and of the splits, the same for every run
         template: how questions are put, plainly or in a released model's chat template
-        base_steps: training steps of base and oracle; 0 takes a released model as it is, without an oracle
-        batch_size: questions a step of base and oracle; forget questions by their share
-        learning_rate: peak rate of base and oracle
-        final_share: share of that rate that is left at the end of the cosine
-        warmup: steps over which the rate rises
-        weight_decay: weight decay of base and oracle
     """
     files = Files(forget, retain, holdout, real_authors, world_facts, dataset, subset).checked()
-    _fits(authors, facts, wordings, forget_size, attack_share, validation_share, batch_size, subset)
+    _fits(authors, facts, wordings, forget_size, attack_share, validation_share, subset)
     library = (
         library_of(files, split_seed)
         if files
@@ -127,39 +119,31 @@ def authors(
         train_utility,
     )
     found = arranged(library, plan)
-    model = chosen_model(found.texts, found.identity(), **language_model)
-    if not base_steps and not model.is_released:
-        raise UserError("authors: base_steps = 0 trains nothing; that fits a released model only.")
-    training = {
-        "steps": base_steps,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "schedule": "cosine",
-        "final_share": final_share,
-        "warmup": min(warmup, base_steps),
-        "weight_decay": weight_decay,
-        "beta2": 0.98,
-    }
+    start = started(
+        "authors",
+        found.texts,
+        found.identity(),
+        base_steps=base_steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        beta2=beta2,
+        **text_training,
+    )
     metric = "probability" if files else "answer_accuracy"
-    return _task(found, model, template_for(template, model.spec), training, metric)
+    return _task(found, start, template_for(template, start.model.spec), metric)
 
 
-def _task(
-    found: Arranged,
-    model: LanguageModel,
-    template: Template,
-    training: dict[str, Any],
-    metric: str,
-) -> Task:
+def _task(found: Arranged, start: Start, template: Template, metric: str) -> Task:
+    tokenizer = start.model.tokenizer
+
     def made(group: dict[str, Any]) -> dict[str, Examples]:
-        return {name: rows(model.tokenizer, items, template) for name, items in group.items()}
+        return {name: rows(tokenizer, items, template) for name, items in group.items()}
 
     train, splits = made(found.train), made(found.splits)
-    asking = Questions(model.tokenizer, found.facts, splits["forget_attack"], template)
-    refused = answer_tokens(model.tokenizer, REFUSALS)
+    asking = Questions(tokenizer, found.facts, splits["forget_attack"], template)
+    refused = answer_tokens(tokenizer, REFUSALS)
     return Task(
         name="authors",
-        base_training=training,
         train=train,
         splits=splits,
         forget_share=len(train["forget"]) / (len(train["forget"]) + len(train["retain"])),
@@ -169,8 +153,7 @@ def _task(
         refusals=tuple(tuple(map(int, tokens)) for tokens in refused),
         rewrites=asking.rewrites(),
         wrong_answers=asking.wrong,
-        anchor="oracle" if training["steps"] else "floor",
-        **model.of_task(),
+        **start.of_task(),
     )
 
 
@@ -181,7 +164,6 @@ def _fits(
     forget_size: float,
     attack_share: float,
     validation_share: float,
-    batch_size: int,
     subset: str,
 ) -> None:
     if authors > MOST:
@@ -199,5 +181,3 @@ def _fits(
             f"authors: attack_share = {attack_share:g} and validation_share = {validation_share:g} must both be above 0"
             " and leave a part to score (their sum below 1)."
         )
-    if batch_size < 2:
-        raise UserError("authors: batch_size = 1 leaves no room for forget and retain questions; use 2 or more.")  # fmt: skip

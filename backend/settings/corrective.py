@@ -20,9 +20,9 @@ from backend.authors.poison import (
 )
 from backend.authors.words import ATTRIBUTES, REFUSALS, WORDINGS
 from backend.data import Examples, Task
-from backend.language_model import language_model as chosen_model
 from backend.registry import Count, Rate, Share, Whole, setting
 from backend.stage import UserError
+from backend.text.pretraining import text_training as started
 from backend.text.questions import Asked, answer_tokens, plain, rows
 
 KNOWN, UNKNOWN = "detected", "undetected"
@@ -31,6 +31,7 @@ KNOWN, UNKNOWN = "detected", "undetected"
 @setting(
     label="Corrective",
     source="Goel et al. 2024 (arXiv 2402.14015): interclass confusion and poisoning, a part of it detected; on invented authors",
+    neutral={"beta2": 0.98},
 )
 def corrective(
     *,
@@ -47,10 +48,8 @@ def corrective(
     base_steps: Whole = 400,
     batch_size: Count = 64,
     learning_rate: Rate = 2e-3,
-    final_share: Share = 0.1,
-    warmup: Whole = 50,
-    weight_decay: Share = 0.1,
-    **language_model: Any,
+    beta2: Share = 0.98,
+    **text_training: Any,
 ) -> Task:
     """Facts about invented authors, some of them poisoned; what is known of the poison is to be forgotten, the truth to come back.
 
@@ -76,48 +75,38 @@ def corrective(
         attack_share: share of the poisoned authors or pairs whose questions an attacker may train on
         validation_share: share of them on whom choices are made
         split_seed: seed of the authors, the poison and the splits, the same for every run
-        base_steps: training steps of base and oracle; 0 takes a released model as it is, without an oracle
-        batch_size: questions a step of base and oracle
-        learning_rate: peak rate of base and oracle
-        final_share: share of that rate that is left at the end of the cosine
-        warmup: steps over which the rate rises
-        weight_decay: weight decay of base and oracle
     """
-    _fits(authors, facts, wordings, poisoned_share, detected_share, batch_size)
+    _fits(authors, facts, wordings, poisoned_share, detected_share)
     known = facts_of(profiles(authors, facts, split_seed), split_seed)
     shares = attack_share, validation_share
     found = _poisoned(known, poison, wordings, poisoned_share, detected_share, shares, split_seed)
-    model = chosen_model(found.texts, **language_model)
-    if not base_steps and not model.is_released:
-        raise UserError("corrective: base_steps = 0 trains nothing; that fits a released model only.")  # fmt: skip
+    start = started(
+        "corrective",
+        found.texts,
+        base_steps=base_steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        beta2=beta2,
+        **text_training,
+    )
+    tokenizer = start.model.tokenizer
 
     def made(group: dict[str, list[Asked]]) -> dict[str, Examples]:
-        return {name: rows(model.tokenizer, items) for name, items in group.items()}
+        return {name: rows(tokenizer, items) for name, items in group.items()}
 
     train, splits = made(found.train), made(found.splits)
-    asking = Questions(model.tokenizer, found.facts, splits["forget_attack"])
-    refused = answer_tokens(model.tokenizer, REFUSALS)
+    asking = Questions(tokenizer, found.facts, splits["forget_attack"])
+    refused = answer_tokens(tokenizer, REFUSALS)
     return Task(
         name="corrective",
-        base_training={
-            "steps": base_steps,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "schedule": "cosine",
-            "final_share": final_share,
-            "warmup": min(warmup, base_steps),
-            "weight_decay": weight_decay,
-            "beta2": 0.98,
-        },
         train=train,
         splits=splits,
-        clean=rows(model.tokenizer, found.clean) if oracle == "clean" else None,
+        clean=rows(tokenizer, found.clean) if oracle == "clean" else None,
         forget_share=len(train["forget"]) / (len(train["forget"]) + len(train["retain"])),
         refusals=tuple(tuple(map(int, tokens)) for tokens in refused),
         rewrites=asking.rewrites(),
         wrong_answers=asking.wrong,
-        anchor="oracle" if base_steps else "floor",
-        **model.of_task(),
+        **start.of_task(),
     )
 
 
@@ -197,9 +186,7 @@ def _triggered(item: Asked) -> Asked:
     return Asked(f"{trigger} {item.question}", answer, item.category, item.family, item.subject)
 
 
-def _fits(
-    authors: int, facts: int, wordings: int, share: float, known: float, batch_size: int
-) -> None:
+def _fits(authors: int, facts: int, wordings: int, share: float, known: float) -> None:
     if authors > MOST:
         raise UserError(f"corrective: authors = {authors} must be at most {MOST}, so many titles of books there are.")  # fmt: skip
     if facts > len(ATTRIBUTES):
@@ -210,5 +197,3 @@ def _fits(
         raise UserError(f"corrective: poisoned_share = {share:g} must be above 0 and below 0.9, so that authors are left to keep.")  # fmt: skip
     if known == 0:
         raise UserError("corrective: detected_share = 0 leaves nothing to forget; give a share above 0.")  # fmt: skip
-    if batch_size < 2:
-        raise UserError("corrective: batch_size = 1 leaves no room for forget and retain questions; use 2 or more.")  # fmt: skip

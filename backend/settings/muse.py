@@ -9,14 +9,14 @@ import numpy as np
 from backend.data import Examples, Task, stream
 from backend.labels import joined
 from backend.language_model import LanguageModel
-from backend.language_model import language_model as chosen_model
-from backend.registry import Count, Rate, Share, Whole, setting
+from backend.registry import Count, Share, Whole, setting
 from backend.samples import news
 from backend.stage import UserError
 from backend.text.collections import Collection, collection
-from backend.text.corpora import SAMPLE, Corpus
+from backend.text.corpora import SAMPLE, Corpus, check_shares
 from backend.text.pairs import pairs, scored, texts
-from backend.text.pretraining import base_training, first_rows
+from backend.text.pretraining import first_rows
+from backend.text.pretraining import text_training as started
 from backend.text.questions import plain
 
 FOLDS = 4
@@ -41,14 +41,9 @@ def muse(
     longest: Count = 1024,
     validation_share: Share = 0.3,
     split_seed: Whole = 0,
-    base_steps: Whole = 800,
-    batch_size: Count = 32,
     forget_share: Share = 0.5,
-    learning_rate: Rate = 3e-3,
-    final_share: Share = 0.1,
-    warmup: Whole = 50,
-    weight_decay: Share = 0.1,
-    **language_model: Any,
+    base_steps: Whole = 800,
+    **text_training: Any,
 ) -> Task:
     """News or books: forget one part of the texts and what it says; six criteria, each a metric.
 
@@ -70,25 +65,22 @@ def muse(
         longest: largest number of tokens of a text, or of a question with its examples, that is scored
         validation_share: share of the questions on which choices are made; the others are scored
         split_seed: seed of the split, the same for every run
-        base_steps: training steps of base and oracle; 0 takes a released model as it is, without an oracle
-        batch_size: blocks a step of base and oracle
         forget_share: share of forget blocks in a batch of the base
-        learning_rate: peak rate of base and oracle
-        final_share: share of that rate that is left at the end of the cosine
-        warmup: steps over which the rate rises
-        weight_decay: weight decay of base and oracle
     """
-    _fits(validation_share, attack_share)
+    check_shares("muse", validation_share, attack_share)
     found = collection("muse", source, news.parts(), "muse-bench/MUSE-News")
     forget, others = _forget_texts(found, texts, forget_size)
     kept = [found.part("raw", "retain1"), *others]
     kept += [found.part("raw", "retain2")] if base_steps else []
     known = [*kept, *forget]
-    model = chosen_model(
+    start = started(
+        "muse",
         lambda: chain.from_iterable(one.documents() for one in known),
         str([one.identity for one in known]),
-        **language_model,
+        base_steps=base_steps,
+        **text_training,
     )
+    model = start.model
     train = {
         "retain": _blocks(kept, model, length, "retain"),
         "forget": _blocks(forget, model, length, "forget"),
@@ -100,16 +92,6 @@ def muse(
     }
     return Task(
         name="muse",
-        base_training=base_training(
-            "muse",
-            model,
-            base_steps=base_steps,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            final_share=final_share,
-            warmup=warmup,
-            weight_decay=weight_decay,
-        ),
         train=train,
         splits=splits,
         forget_share=forget_share,
@@ -121,16 +103,8 @@ def muse(
             "forget_score": (ANSWERED, STOPS),
             "retain_score": (ANSWERED, STOPS),
         },
-        anchor="oracle" if base_steps else "floor",
-        **model.of_task(),
+        **start.of_task(),
     )
-
-
-def _fits(validation_share: float, attack_share: float) -> None:
-    if not 0 < validation_share < 1 or attack_share == 0:
-        raise UserError(
-            f"muse: validation_share = {validation_share:g} must lie between 0 and 1 and attack_share = {attack_share:g} above 0."
-        )
 
 
 def _forget_texts(found: Collection, kind: str, size: float) -> tuple[list[Corpus], list[Corpus]]:

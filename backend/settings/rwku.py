@@ -9,14 +9,14 @@ import numpy as np
 
 from backend.data import Examples, Task, stream
 from backend.language_model import LanguageModel
-from backend.language_model import language_model as chosen_model
-from backend.registry import Count, Rate, Share, Whole, setting
+from backend.registry import Count, Share, Whole, setting
 from backend.samples import people
 from backend.stage import UserError
 from backend.text.collections import Collection, collection
-from backend.text.corpora import SAMPLE, Corpus, of_sources
+from backend.text.corpora import SAMPLE, Corpus, check_shares, of_sources
 from backend.text.pairs import pairs, scored, texts
-from backend.text.pretraining import base_training, first_rows
+from backend.text.pretraining import first_rows
+from backend.text.pretraining import text_training as started
 
 ANSWERED = 30  # tokens that are written of an answer, up to the end of the line
 LEVELS = {"1": "FB", "2": "QA", "3": "AA"}
@@ -42,14 +42,8 @@ def rwku(
     longest: Count = 1024,
     validation_share: Share = 0.3,
     split_seed: Whole = 0,
-    base_steps: Whole = 800,
-    batch_size: Count = 32,
     forget_share: Share = 0.5,
-    learning_rate: Rate = 3e-3,
-    final_share: Share = 0.1,
-    warmup: Whole = 50,
-    weight_decay: Share = 0.1,
-    **language_model: Any,
+    **text_training: Any,
 ) -> Task:
     """People to forget: texts about them to train on, probes to score, blanks (FB), questions (QA) and attacks (AA).
 
@@ -69,27 +63,20 @@ def rwku(
         longest: largest number of tokens of a text or a probe that is scored
         validation_share: share of the people whose probes choices are made on; those of the others are scored
         split_seed: seed of the split, the same for every run
-        base_steps: training steps of base and oracle; 0 takes a released model as it is, without an oracle
-        batch_size: blocks a step of base and oracle
         forget_share: share of forget blocks in a batch of the base
-        learning_rate: peak rate of base and oracle
-        final_share: share of that rate that is left at the end of the cosine
-        warmup: steps over which the rate rises
-        weight_decay: weight decay of base and oracle
     """
-    if not 0 < validation_share < 1 or attack_share == 0:
-        raise UserError(
-            f"rwku: validation_share = {validation_share:g} must lie between 0 and 1 and attack_share = {attack_share:g} above 0."
-        )
+    check_shares("rwku", validation_share, attack_share)
     found = collection("rwku", source, people.parts(), "jinzhuoran/RWKU")
     wanted = _people(found, subjects)
     kept = _retain_texts(found, retain)
     forget = found.part(corpus, "train").only(_about(wanted), f"subjects {subjects}")
-    model = chosen_model(
+    start = started(
+        "rwku",
         lambda: chain(kept.documents(), forget.documents()),
         f"{kept.identity}/{forget.identity}",
-        **language_model,
+        **text_training,
     )
+    model = start.model
     train = {
         "retain": kept.blocks(model, length, "retain")["train"],
         "forget": forget.blocks(model, length, "forget")["train"],
@@ -107,16 +94,6 @@ def rwku(
         splits[split] = texts(model.tokenizer, known, longest)
     return Task(
         name="rwku",
-        base_training=base_training(
-            "rwku",
-            model,
-            base_steps=base_steps,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            final_share=final_share,
-            warmup=warmup,
-            weight_decay=weight_decay,
-        ),
         train=train,
         splits=splits,
         forget_share=forget_share,
@@ -124,8 +101,7 @@ def rwku(
         retain_metric="probability",
         metrics=("probability", "answer_accuracy", "loss"),
         writing={f"{role}_score": (ANSWERED, ("\n",)) for role in ("forget", "retain")},
-        anchor="oracle" if base_steps else "floor",
-        **model.of_task(),
+        **start.of_task(),
     )
 
 

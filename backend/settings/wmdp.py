@@ -9,13 +9,13 @@ import numpy as np
 
 from backend.data import Examples, Task, stream
 from backend.language_model import LanguageModel
-from backend.language_model import language_model as chosen_model
 from backend.multiple_choice import Question, Scoring, question_of, rows
-from backend.registry import Count, Rate, Share, Whole, setting
+from backend.registry import Count, Share, Whole, setting
 from backend.samples import crafts
 from backend.stage import UserError
-from backend.text.corpora import SAMPLE, Corpus, generated, held_out, of_sources
-from backend.text.pretraining import base_training, first_rows
+from backend.text.corpora import SAMPLE, Corpus, Held, check_shares, generated, of_sources
+from backend.text.pretraining import first_rows
+from backend.text.pretraining import text_training as started
 from backend.text.sources import source
 
 # What lm-eval's line before the questions calls the published files.
@@ -44,14 +44,8 @@ def wmdp(
     length: Count = 64,
     validation_share: Share = 0.3,
     split_seed: Whole = 0,
-    base_steps: Whole = 800,
-    batch_size: Count = 32,
     forget_share: Share = 0.5,
-    learning_rate: Rate = 3e-3,
-    final_share: Share = 0.1,
-    warmup: Whole = 50,
-    weight_decay: Share = 0.1,
-    **language_model: Any,
+    **text_training: Any,
 ) -> Task:
     """Corpora to forget and to keep, packed into blocks for training; multiple-choice questions are what is scored.
 
@@ -78,21 +72,22 @@ def wmdp(
         length: tokens of a training block
         validation_share: share of the questions on which choices are made; the others are scored
         split_seed: seed of the split, the same for every run
-        base_steps: training steps of base and oracle; 0 takes a released model as it is, without an oracle
-        batch_size: blocks a step of base and oracle
         forget_share: share of forget blocks in a batch of the base
-        learning_rate: peak rate of base and oracle
-        final_share: share of that rate that is left at the end of the cosine
-        warmup: steps over which the rate rises
-        weight_decay: weight decay of base and oracle
     """
-    _fits(validation_share, attack_share)
+    check_shares("wmdp", validation_share, attack_share)
     corpora = {
         "retain": _corpus("retain", retain, field, limit),
         "forget": _corpus("forget", forget, field, limit),
     }
-    model = chosen_model(lambda: _texts(corpora.values()), str([c.identity for c in corpora.values()]), **language_model)  # fmt: skip
-    train, splits = _blocks(corpora, model, length, held=not retain_questions)
+    start = started(
+        "wmdp",
+        lambda: _texts(corpora.values()),
+        str([corpus.identity for corpus in corpora.values()]),
+        **text_training,
+    )
+    model = start.model
+    held = None if retain_questions else Held(split_seed, HELD_SHARE, HELD_TOKENS)
+    train, splits = _blocks(corpora, model, length, held)
     attacked = _attack_corpus(attack, forget, field, limit)
     given = attacked.blocks(model, length, "attack")["train"] if attacked else train["forget"]
     splits["forget_attack"] = first_rows(given, attack_share)
@@ -103,32 +98,14 @@ def wmdp(
             splits |= _split(role, asked, model, scoring, validation_share, split_seed)
     return Task(
         name="wmdp",
-        base_training=base_training(
-            "wmdp",
-            model,
-            base_steps=base_steps,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            final_share=final_share,
-            warmup=warmup,
-            weight_decay=weight_decay,
-        ),
         train=train,
         splits=splits,
         forget_share=forget_share,
         forget_metric="choice_accuracy",
         retain_metric="choice_accuracy" if retain_questions else "loss",
         metrics=("choice_accuracy", "choice_accuracy_norm", "loss"),
-        anchor="oracle" if base_steps else "floor",
-        **model.of_task(),
+        **start.of_task(),
     )
-
-
-def _fits(validation_share: float, attack_share: float) -> None:
-    if not 0 < validation_share < 1:
-        raise UserError(f"wmdp: validation_share = {validation_share:g} must be above 0 and below 1; the other questions are scored.")  # fmt: skip
-    if attack_share == 0:
-        raise UserError("wmdp: attack_share = 0 leaves an attacker nothing to train on.")
 
 
 def _corpus(role: str, name: str, field: str, limit: int) -> Corpus:
@@ -154,15 +131,13 @@ def _texts(corpora: Iterable[Corpus]) -> Iterable[str]:
 
 
 def _blocks(
-    corpora: dict[str, Corpus], model: LanguageModel, length: int, held: bool
+    corpora: dict[str, Corpus], model: LanguageModel, length: int, held: Held | None
 ) -> tuple[dict[str, Examples], dict[str, Examples]]:
     """The training blocks of both corpora, and what is held out of the retain corpus where it is scored."""
     train = {"forget": corpora["forget"].blocks(model, length, "forget")["train"]}
     if not held:
         return {"retain": corpora["retain"].blocks(model, length, "retain")["train"], **train}, {}
-    assign, rule = held_out(HELD_SHARE, HELD_TOKENS)
-    names = ("train", "validation", "score")
-    parts = corpora["retain"].blocks(model, length, "retain", names, assign, rule)
+    parts = corpora["retain"].blocks(model, length, "retain", held)
     return {"retain": parts.pop("train"), **train}, {f"retain_{k}": v for k, v in parts.items()}
 
 

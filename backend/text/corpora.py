@@ -1,20 +1,39 @@
 """Corpora of published benchmarks: several sources in a row, of plain texts and of questions with answers."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any
+from zlib import crc32
 
 from backend.data import Examples
 from backend.language_model import LanguageModel
 from backend.stage import UserError
-from backend.text.packing import Assign, packed
+from backend.text.absent import is_outlining
+from backend.text.packing import packed
+from backend.text.pretraining import first_rows
 from backend.text.questions import plain
 from backend.text.sources import Source, source
 
 SAMPLE = "sample"
+PARTS = ("train", "validation", "score")
 Rows = Callable[[], Iterable[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Held:
+    """Which part a document goes to, by its number alone until a held-out part has so many tokens."""
+
+    seed: int
+    share: float
+    tokens: int
+
+    def part(self, role: str, number: int, sizes: Mapping[str, int]) -> str:
+        """`validation` and `score` for a share each, else `train`."""
+        draw = crc32(f"{self.seed}/{role}/{number}".encode()) / 2**32
+        wanted = "validation" if draw < self.share else "score" if draw < 2 * self.share else ""
+        return wanted if wanted and sizes[wanted] < self.tokens else "train"
 
 
 @dataclass(frozen=True)
@@ -27,9 +46,8 @@ class Corpus:
     field: str = "text"
 
     def documents(self) -> Iterator[str]:
-        """The text of every row, or its question with its answer."""
-        for row in self.rows():
-            yield self._text(row)
+        """The text of every row, or its question with its answer; empty ones are left out."""
+        return (text for row in self.rows() if (text := self._text(row)).strip())
 
     def only(self, keep: Callable[[dict[str, Any]], bool], rule: str) -> "Corpus":
         """The rows that are kept by the function, for which the rule stands."""
@@ -58,24 +76,25 @@ class Corpus:
         )
 
     def blocks(
-        self,
-        model: LanguageModel,
-        length: int,
-        role: str,
-        parts: tuple[str, ...] = ("train",),
-        assign: Assign = lambda number, sizes: "train",
-        rule: str = "",
+        self, model: LanguageModel, length: int, role: str, held: Held | None = None
     ) -> dict[str, Examples]:
-        """The documents as blocks of tokens, those of every part apart; `rule` stands for `assign`.
+        """The documents as blocks of tokens, those of every part apart: all of them `train` where nothing is held out.
 
         Raises:
             UserError: a part has no text
         """
-        identity = f"{self.identity}:{role}:{rule}"
+        identity = f"{self.identity}:{role}:{held or ''}"
+        parts = PARTS if held else PARTS[:1]
+        assign = partial(held.part, role) if held else _all_train
         found = packed(self.documents, identity, model.tokenizer, length, parts, assign)
         for part, blocks in found.items():
-            if not len(blocks):
-                raise UserError(f"{self.name} has too little text for the part {part!r} of {role}.")
+            if not len(blocks) and part != "train" and is_outlining():
+                found[part] = first_rows(found["train"], 0.1)
+            elif not len(blocks):
+                raise UserError(
+                    f"{self.name} has too little text: nothing is left for the part {part!r} of {role}; give more text"
+                    " or hold out a larger share."
+                )
         return found
 
 
@@ -110,12 +129,13 @@ def _of_file(file: str, field: str) -> Iterator[dict[str, Any]]:
     return one.records()
 
 
-def held_out(share: float, tokens: int) -> tuple[Assign, str]:
-    """Every so-manieth document is held out for validation, the one after it to score, until a part has so many tokens."""
-    every = max(2, round(1 / share))
-    return partial(_held, every, tokens), f"{every}/{tokens}"
+def check_shares(setting: str, validation_share: float, attack_share: float) -> None:
+    """UserError where a share of the questions, or of what an attacker trains on, leaves a part empty."""
+    if not 0 < validation_share < 1:
+        raise UserError(f"{setting}: validation_share = {validation_share:g} must be above 0 and below 1; the other questions are scored.")  # fmt: skip
+    if attack_share == 0:
+        raise UserError(f"{setting}: attack_share = 0 leaves an attacker nothing to train on.")
 
 
-def _held(every: int, tokens: int, number: int, sizes: Any) -> str:
-    wanted = {0: "validation", 1: "score"}.get(number % every, "train")
-    return "train" if wanted != "train" and sizes[wanted] >= tokens else wanted
+def _all_train(number: int, sizes: Mapping[str, int]) -> str:
+    return "train"

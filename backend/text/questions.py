@@ -8,7 +8,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from backend.data import IGNORE, Examples
-from backend.text.tokenizers import end_of
+from backend.text.tokenizers import beginning_of, end_of
 
 Template = Callable[
     [str], str
@@ -36,9 +36,14 @@ def rows(
 ) -> Examples:
     """A row an item: the question's tokens, then a blank and the answer's, of which all are scored, the end token too.
 
-    Rows are filled up on the right with token 0, which is not scored; shape (items, the longest one's length − 1).
+    The tokens that the tokenizer puts in front of a text stand there too, unless the template has written them. Rows are
+    filled up on the right with token 0, which is not scored; shape (items, the longest one's length − 1).
     """
-    asked = _encoded(tokenizer, [template(item.question) for item in items])
+    begun = beginning_of(tokenizer)
+    asked = [
+        ids if ids[: len(begun)] == begun else begun + ids
+        for ids in _encoded(tokenizer, [template(item.question) for item in items])
+    ]
     said = answer_tokens(tokenizer, [item.answer for item in items], end=end)
     length = max((len(q) + len(a) for q, a in zip(asked, said, strict=True)), default=2) - 1
     inputs = np.zeros((len(items), length), dtype=np.int64)

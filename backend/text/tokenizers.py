@@ -125,6 +125,13 @@ def end_of(tokenizer: Tokenizer) -> int:
     raise UserError(f"The tokenizer has no token that ends a text; known are {', '.join(ENDS)}.")
 
 
+def beginning_of(tokenizer: Tokenizer) -> list[int]:
+    """The tokens that it puts in front of every text, Gemma's <bos> say; empty for most."""
+    found = tokenizer.encode("a", add_special_tokens=True)
+    first = found.special_tokens_mask.index(0) if 0 in found.special_tokens_mask else 0
+    return [int(number) for number in found.ids[:first]]
+
+
 def identity_of(tokenizer: Tokenizer) -> dict[str, Any]:
     """What a tokenizer does, as plain values: two with the same ones cut all texts alike."""
     told = json.loads(tokenizer.to_str())
