@@ -36,6 +36,7 @@ class Parameter:
     help: str = ""
     choices: tuple[Any, ...] = ()
     bounds: Bounds = Bounds()
+    group: str = ""  # of the shared ones that several parts take
 
     def check(self, value: Any, where: str) -> Any:
         """The value, an integer made a float where one is meant; UserError where it does not fit."""
@@ -198,10 +199,15 @@ def _with_shared(node: ast.FunctionDef) -> tuple[tuple[Parameter, ...], dict[str
         return own, {}
     path, function = SHARED[group]
     shared, neutral = _shared(path, function, path.stat().st_mtime_ns)
-    told = {parameter.name: parameter.help for parameter in shared}
-    mine = [replace(p, help=p.help or told.get(p.name, "")) for p in own]
+    grouped = {p.name: replace(p, group=p.group or group) for p in shared}
+    mine = [
+        replace(p, help=p.help or grouped[p.name].help, group=grouped[p.name].group)
+        if p.name in grouped
+        else p
+        for p in own
+    ]
     names = {parameter.name for parameter in own}
-    return (*mine, *(p for p in shared if p.name not in names)), neutral
+    return (*mine, *(p for name, p in grouped.items() if name not in names)), neutral
 
 
 @lru_cache(maxsize=8)

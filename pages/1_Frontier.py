@@ -155,8 +155,9 @@ def page() -> None:
         chart, on_select="rerun", selection_mode=["pick"], key=f"frontier{generation}", alt=told
     )
     st.markdown(told)
+    seeds = int(frame["seeds"].iloc[0])
     st.caption(
-        f"{document['setting']}; {int(frame['seeds'].iloc[0])} seeds; worst case over"
+        f"{document['setting']}; {seeds} seed{'s' if seeds != 1 else ''}; worst case over"
         f" {document['attack_grid_size']} attack cells, {document['budget']} steps; hollow points"
         f" lack attack cells; anchor: {document['anchor']}. The dashed line bounds what is dominated"
         " in the two objectives shown. Click a point to see why it is there."

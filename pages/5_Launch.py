@@ -86,13 +86,16 @@ def attacks_of(run: dict[str, Any]) -> list[dict[str, Any]]:
 def study_form(source: dict[str, Any], problems: list[str]) -> dict[str, Any]:
     """The study that the form describes; what is wrong is added to `problems`."""
     form = st.session_state["form"]
-    columns = st.columns(2)
+    columns = st.columns(3)
     made: dict[str, Any] = {
         "name": columns[0].text_input("Name", source["name"], key=f"{form}-name")
     }
     with columns[1]:
         made["seeds"] = seeds_field(source.get("seeds", [0]), f"{form}-seeds", problems)
-    for key in ("oracles", "placebo", "precision"):
+    with columns[2]:
+        precision = precision_field(source.get("precision", "fp32"), f"{form}-precision")
+    made |= {"precision": precision} if precision != "fp32" else {}
+    for key in ("oracles", "placebo", "lm_eval"):
         made |= {key: source[key]} if key in source else {}
     with st.expander("Setting"):
         given = named(source.get("setting", "arithmetic"))
@@ -129,6 +132,17 @@ def metrics_field(given: Any, key: str) -> Any:
         format_func=lambda name: labels[name],
         key=key,
     )
+
+
+def precision_field(given: str, key: str) -> str:
+    """In which precision every run of the study computes."""
+    choices = study.PRECISIONS
+    start = choices.index(given) if given in choices else 0
+    told = (
+        "fp32 everywhere; bf16 and fp16 multiply in half precision and keep the weights in fp32, for accelerators that"
+        " are faster so; the pure ones keep the weights in half precision too, which loses small updates."
+    )
+    return str(st.selectbox("Precision", choices, start, help=told, key=key))
 
 
 def seeds_field(seeds: list[int], key: str, problems: list[str]) -> list[Any]:

@@ -65,6 +65,16 @@ def test_every_part_says_what_it_is_and_every_parameter_what_it_does(kind: str, 
     assert set(part.neutral) <= set(part.defaults())
 
 
+def test_shared_parameters_know_whose_they_are_and_a_new_default_keeps_what_they_do() -> None:
+    found = {p.name: p for p in catalogue.part("settings", "authors").parameters}
+    groups = {name: parameter.group for name, parameter in found.items()}
+    assert (groups["facts"], groups["weight_decay"], groups["model"]) == ("", "text_training", "language_model")  # fmt: skip
+    shared = {p.name: p for p in catalogue.part("settings", "language").parameters}
+    assert groups["base_steps"] == "text_training"
+    assert found["base_steps"].default != shared["base_steps"].default
+    assert found["base_steps"].help == shared["base_steps"].help != ""
+
+
 def test_a_part_prints_the_agreed_keys() -> None:
     shown = catalogue.part("methods", "undo").as_json()
     agreed = {"name", "kind", "version", "summary", "source", "needs", "parameters", "threat_model"}

@@ -199,6 +199,17 @@ def test_labels_and_requests_are_fields_whose_mistakes_are_said(open_page: Open)
     assert not [button for button in at.button if button.label.startswith("Queue")]
 
 
+def test_the_precision_is_chosen_and_fields_stand_under_what_shares_them(open_page: Open) -> None:
+    at = open_page("5_Launch.py", "empty", study="language_small")
+    headings = [text.value for text in at.markdown]
+    assert {"**Base and oracle**", "**Model and tokenizer**"} <= set(headings)
+    precision = next(box for box in at.selectbox if box.label == "Precision")
+    assert precision.value == "fp32"
+    precision.set_value("bf16").run()
+    assert not at.exception and not at.error
+    assert 'precision = "bf16"' in "".join(box.value for box in at.code)
+
+
 def test_a_method_says_against_whom_it_holds_and_which_data_it_takes(open_page: Open) -> None:
     assert "white-box" in told(open_page("5_Launch.py", "empty", study="quick"))
 

@@ -9,6 +9,17 @@ import streamlit as st
 from backend import badges, catalogue
 from backend.stage import UserError
 
+ABREAST = 3  # fields in a row
+# What the groups of parameters that several parts share are called.
+GROUPS = {
+    "text_training": "Base and oracle",
+    "language_model": "Model and tokenizer",
+    "training": "Optimiser and schedule",
+    "suppression": "Every suppression",
+    "distillation": "Every distillation",
+    "relearning": "Every relearning",
+}
+
 
 @dataclass
 class PartForm:
@@ -28,20 +39,33 @@ def part_form(kind: str, name: str, given: dict[str, Any], key: str, grid: bool 
     if kind == "methods":
         st.markdown(" ".join(f":gray-badge[{badge}]" for badge in badges.of_method(part.declared)))
     form = PartForm({"name": name}, [])
-    columns = st.columns(3)
-    for position, parameter in enumerate(part.parameters):
-        with columns[position % 3]:
-            try:
-                start = given.get(parameter.name, parameter.default)
-                value = _field(parameter, start, f"{key}-{name}-{parameter.name}", grid)
-                _check(parameter, value, name, grid)
-            except UserError as mistake:
-                form.problems.append(str(mistake))
-                st.error(str(mistake))
-                continue
-        if value != parameter.default:
-            form.table[parameter.name] = value
+    groups: dict[str, list[catalogue.Parameter]] = {"": []}
+    for parameter in part.parameters:
+        groups.setdefault(parameter.group, []).append(parameter)
+    for group, parameters in groups.items():
+        if group:
+            st.markdown(f"**{GROUPS.get(group, group.replace('_', ' ').capitalize())}**")
+        for start in range(0, len(parameters), ABREAST):
+            row = parameters[start : start + ABREAST]
+            for column, parameter in zip(st.columns(ABREAST, vertical_alignment="bottom"), row, strict=False):  # fmt: skip
+                with column:
+                    _fill(form, parameter, given, f"{key}-{name}-{parameter.name}", grid)
     return form
+
+
+def _fill(
+    form: PartForm, parameter: catalogue.Parameter, given: dict[str, Any], key: str, grid: bool
+) -> None:
+    """One parameter's field: its value goes into the form's table, or what is wrong with it among the problems."""
+    try:
+        value = _field(parameter, given.get(parameter.name, parameter.default), key, grid)
+        _check(parameter, value, form.table["name"], grid)
+    except UserError as mistake:
+        form.problems.append(str(mistake))
+        st.error(str(mistake))
+        return
+    if value != parameter.default:
+        form.table[parameter.name] = value
 
 
 def _check(parameter: catalogue.Parameter, value: Any, where: str, grid: bool) -> None:
