@@ -100,7 +100,7 @@ def table(frame: pd.DataFrame) -> None:
         for name, title in {**short, "robust_so_far": "Robust so far"}.items()
     }
     titles = {
-        "configuration": "Configuration",
+        "configuration": st.column_config.TextColumn("Configuration", width="large"),
         "front": st.column_config.TextColumn(
             "Front", help="non-dominated in robust forget quality, utility and compute"
         ),

@@ -16,6 +16,7 @@ from backend.charts.frontier import (
     frontier_chart,
     staircase,
     step_of,
+    told_apart,
 )
 from backend.charts.labels import labels_chart, series
 from backend.charts.robustness import (
@@ -206,3 +207,18 @@ def test_recipes_that_differ_in_their_labels_alone_are_one_line() -> None:
 def test_the_labels_chart_compiles_and_draws_its_rows() -> None:
     told = labels_chart(labelled()).to_dict()
     assert vl_convert.vegalite_to_svg(told).count("Filtering") > 0
+
+
+def test_points_are_named_by_what_tells_them_apart() -> None:
+    labels = [
+        "Base",
+        "MaxEnt (batch_size 16)",
+        "MaxEnt (batch_size 16) → UNDO (α 0.5, steps 800)",
+        "MaxEnt (batch_size 16) → UNDO (α 0.9, steps 800)",
+        "MaxEnt + SAM (ρ 0.1) (batch_size 16)",
+        "NPO",
+        "NPO (lr 0.1)",
+    ]
+    short = told_apart(labels)
+    assert list(short) == labels and len(set(short.values())) == len(labels)
+    assert list(short.values()) == ["Base", "MaxEnt", "MaxEnt → UNDO (α 0.5)", "MaxEnt → UNDO (α 0.9)", "MaxEnt + SAM (ρ 0.1)", "NPO", "NPO (lr 0.1)"]  # fmt: skip

@@ -1,6 +1,7 @@
 """The frontier: configurations on any two objectives, the third as size, and the staircase of the undominated."""
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -23,7 +24,10 @@ from backend.charts.theme import (
 ANCHORS = ("base", "oracle")
 COMPETITOR = "datum.method != 'base' && datum.method != 'oracle'"
 LEGEND_ROWS = 14  # methods that fit below each other beside the picture
-NAMED_IN_FULL = 8  # undominated configurations that are named with their parameters
+NAMED_IN_FULL = (
+    8  # undominated configurations that are named with the parameters that tell them apart
+)
+PARAMETERS = re.compile(r"(.*?)(?: \(([^()]*)\))?")  # of a stage in a configuration's name
 COMPLETE, HOLLOW = "complete", "attack cells missing"
 
 
@@ -54,6 +58,30 @@ def drawn(frame: pd.DataFrame, x: str, y: str, size: str) -> pd.DataFrame:
 def family(label: str) -> str:
     """The readable name of a configuration's method: its last stage without parameters."""
     return label.rpartition(" → ")[2].partition(" (")[0]
+
+
+def told_apart(labels: Iterable[str]) -> dict[str, str]:
+    """Each configuration's name without the parameters that all configurations share wherever they have that stage."""
+    stages = {label: [_parameters(stage) for stage in label.split(" → ")] for label in labels}
+    common: dict[str, set[str]] = {}
+    for found in stages.values():
+        for head, told in found:
+            common[head] = common[head] & set(told) if head in common else set(told)
+    return {
+        label: " → ".join(_written(head, [one for one in told if one not in common[head]]) for head, told in found)
+        for label, found in stages.items()
+    }  # fmt: skip
+
+
+def _parameters(stage: str) -> tuple[str, list[str]]:
+    """A stage's label, and what is written in the parentheses behind it."""
+    found = PARAMETERS.fullmatch(stage)
+    head, told = found.groups() if found else (stage, None)
+    return head, told.split(", ") if told else []
+
+
+def _written(head: str, told: Sequence[str]) -> str:
+    return f"{head} ({', '.join(told)})" if told else head
 
 
 def front(frame: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
@@ -143,7 +171,10 @@ def frontier_chart(
     rows["selected"] = rows["configuration"].isin(list(selected))
     named = np.where(rows[x] < sum(across) / 2, "left", "right")
     rows["label"] = np.where(rows["configuration"].isin(kept["configuration"]), named, "")
-    rows["named"] = rows["configuration" if len(kept) <= NAMED_IN_FULL else "family"]
+    short = told_apart(rows["configuration"])
+    rows["named"] = (
+        rows["configuration"].map(short) if len(kept) <= NAMED_IN_FULL else rows["family"]
+    )
     data = rows[[name for name in rows if name in _drawn_columns(x, y, size)]]
     return alt.layer(*layers, data=data).properties(height=460, usermeta=SVG)
 

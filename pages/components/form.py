@@ -88,7 +88,12 @@ def _field(parameter: catalogue.Parameter, value: Any, key: str, grid: bool) -> 
             chosen = st.multiselect(label, choices, default=default, help=parameter.help, key=key)
             return chosen[0] if len(chosen) == 1 else chosen
         return st.selectbox(
-            label, choices, index=choices.index(value), help=parameter.help, key=key
+            label,
+            choices,
+            index=choices.index(value),
+            format_func=lambda choice: choice if choice != "" else "none",
+            help=parameter.help,
+            key=key,
         )
     nullable = parameter.type.endswith("?")
     empty = "none" if nullable else None

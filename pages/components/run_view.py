@@ -236,6 +236,9 @@ def _evidence(engine: Engine, run: dict[str, Any]) -> None:
         st.caption("Files, in the data directory")
         files = files.assign(bytes=files["bytes"].map(shown.size))
         st.dataframe(files, hide_index=True, width="stretch", placeholder=shown.DASH)
+    if "model" in set(files["kind"]):
+        st.caption("As a folder that transformers opens, with tokenizer and model card:")
+        st.code(f"python -m backend export-model {run['id']} --to FOLDER", language="bash")
 
 
 def _events(engine: Engine, run_id: int) -> None:
