@@ -14,8 +14,9 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 demo: $(VENV)/.ready
 	@exec $(RUN) -m backend demo --serve --port $(PORT)
 
+# SLOW=1 runs the tests of minutes too.
 test: check
-	$(RUN) -m pytest -n 2 --dist loadfile
+	$(RUN) -m pytest -n 2 --dist loadfile $(if $(SLOW),,-m "not slow")
 
 check: $(VENV)/.ready-dev
 	$(RUN) -m ruff check .

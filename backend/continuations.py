@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from backend.data import IGNORE, Examples
-from backend.generation import ROWS, generated
+from backend.generation import generated
 from backend.prompts import completed
-from backend.wrapping import Wrapper
 
 
 def as_texts(texts: Sequence[np.ndarray], starts: Sequence[int]) -> Examples:
@@ -31,38 +29,12 @@ def whole_texts(examples: Examples) -> Examples:
     return as_texts(completed(examples), [1] * len(examples))
 
 
-@torch.no_grad()
 def continued(model: Any, examples: Examples, tokens: int) -> np.ndarray:
     """The greedy continuations of every question, `tokens` long, shape (items, tokens).
 
-    Longer than the answer on purpose: answers of one token hold no pair of words to count. Each token is read once
-    against what was kept of the earlier ones; wrappers keep nothing and read all of them again.
+    Longer than the answer on purpose: answers of one token hold no pair of words to count.
     """
-    if isinstance(model, Wrapper):
-        return generated(model, examples, length=tokens)[0]
-    was_training = model.training
-    model.eval()
-    ends = (examples.targets != IGNORE).argmax(axis=1) + 1
-    found = np.zeros((len(examples), tokens), dtype=np.int64)
-    for end in np.unique(ends):  # questions of one length at a time
-        items = np.flatnonzero(ends == end)
-        for rows in np.array_split(items, -(-len(items) // ROWS)):
-            found[rows] = _written(model, examples.input_ids[rows, :end], tokens)
-    model.train(was_training)
-    return found
-
-
-def _written(model: Any, questions: np.ndarray, tokens: int) -> np.ndarray:
-    given = torch.from_numpy(questions).to(next(model.parameters()).device)
-    kept, drawn = None, []
-    for _ in range(tokens):
-        found = model(
-            given, past_key_values=kept, use_cache=True, logits_to_keep=1, return_dict=True
-        )
-        kept = found.past_key_values
-        given = found.logits[:, -1:].argmax(-1)
-        drawn.append(given)
-    return torch.cat(drawn, dim=1).cpu().numpy()
+    return generated(model, examples, length=tokens)[0]
 
 
 def after_questions(examples: Examples, written: np.ndarray) -> Examples:

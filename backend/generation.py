@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from backend.data import IGNORE, Examples, answers_of
+from backend.wrapping import Wrapper
 
 ROWS = 1024  # rows of a forward pass
+LONG = 4  # tokens of an answer from which on it pays to keep what was read
 
 
 @torch.no_grad()
@@ -26,12 +28,17 @@ def generated(
 
     An answer goes on from the question alone, so a later token sees the drawn ones before it. `length` is that of the
     longest true answer unless it is given. Temperature 0 is greedy: all tries are the same then. Draws come from
-    `generator`, on the CPU.
+    `generator`, on the CPU. Long greedy answers read each token once against what was kept of the earlier ones; wrappers
+    keep nothing.
     """
     was_training = model.training
     model.eval()
     where = next(model.parameters()).device
     length = length or max(map(len, answers_of(examples)))
+    if not temperature and length >= LONG and not isinstance(model, Wrapper):
+        kept = _greedy(model, examples, length)
+        model.train(was_training)
+        return kept[None].repeat(tries, axis=0)
     ids, ends = _questions(examples, length)
     found = np.zeros((tries, len(examples), length), dtype=np.int64)
     for one in range(tries if temperature else 1):
@@ -44,6 +51,37 @@ def generated(
                 found[one, rows, place] = drawn.cpu().numpy()
     model.train(was_training)
     return found if temperature else found[:1].repeat(tries, axis=0)
+
+
+def _greedy(model: Any, examples: Examples, length: int) -> np.ndarray:
+    """Greedy answers, shape (items, length)."""
+    ends = (examples.targets != IGNORE).argmax(axis=1) + 1
+    order = np.argsort(ends, kind="stable")  # questions of about one length together
+    found = np.zeros((len(examples), length), dtype=np.int64)
+    for rows in np.array_split(order, -(-len(order) // ROWS)):
+        found[rows] = _written(model, examples.input_ids[rows], ends[rows], length)
+    return found
+
+
+def _written(model: Any, rows: np.ndarray, ends: np.ndarray, tokens: int) -> np.ndarray:
+    """What is written after the first `ends` tokens of every row; questions end together, so room is left before the short ones."""
+    where, width = next(model.parameters()).device, int(ends.max())
+    read = np.arange(width) >= width - ends[:, None]
+    shifted = np.zeros((len(rows), width), dtype=np.int64)
+    shifted[read] = rows[:, :width][np.arange(width) < ends[:, None]]
+    given, mask = torch.from_numpy(shifted).to(where), torch.from_numpy(read).to(where).long()
+    kept, drawn = None, []
+    for _ in range(tokens):
+        places = (mask.cumsum(-1) - 1).clamp(min=0)[:, -given.shape[1] :]
+        told: dict[str, Any] = {} if bool(read.all()) else {"attention_mask": mask, "position_ids": places}  # fmt: skip
+        found = model(
+            given, past_key_values=kept, use_cache=True, logits_to_keep=1, return_dict=True, **told
+        )
+        kept = found.past_key_values
+        given = found.logits[:, -1:].argmax(-1)
+        mask = torch.cat([mask, torch.ones_like(given)], dim=1)
+        drawn.append(given)
+    return torch.cat(drawn, dim=1).cpu().numpy()
 
 
 def as_correct(examples: Examples, found: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from backend import generation
 from backend.continuations import after_questions, continued, n_grams, whole_texts
 from backend.data import IGNORE
 from backend.evaluation import score
@@ -44,10 +45,14 @@ def test_what_a_model_writes_is_likely_to_itself() -> None:
     assert again.correct.all() and (again.tokens == 8).all()  # each token was the likeliest
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma2", "mixtral"])
-def test_continuations_are_those_of_greedy_decoding(family: str) -> None:
+@pytest.mark.parametrize("family", ["llama", "gemma2", "mixtral", "gpt_neox", "qwen2"])
+def test_continuations_are_those_of_greedy_decoding(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = random_model(family, spread=1.0)
-    expected = generated(model, uneven(), length=9)[0]
+    with monkeypatch.context() as patched:  # every token reads all before it again
+        patched.setattr(generation, "LONG", 100)
+        expected = generated(model, uneven(), length=9)[0]
     np.testing.assert_array_equal(continued(model, uneven(), 9), expected)
     np.testing.assert_array_equal(
         continued(Refusing(model), uneven().take(np.array([0])), 9)[0], expected[0]

@@ -101,14 +101,17 @@ def test_a_parameter_at_its_neutral_value_is_left_out_of_the_fingerprint() -> No
     assert plan.fingerprint({"parameters": changed}) != before
 
 
-def test_fingerprints_are_the_golden_ones() -> None:
+@pytest.fixture(scope="module")
+def documents() -> list[dict[str, Any]]:
+    """Every shipped study, planned; those of large data as outlines."""
+    return [study.resolve(study.load(name), outline=True).document for name in catalogue.studies()]
+
+
+def test_fingerprints_are_the_golden_ones(documents: list[dict[str, Any]]) -> None:
     """A change here renames runs that people have: raise a `version` instead, or give a neutral value.
 
     Studies whose data are not here have no fingerprints as yet.
     """
-    documents = [
-        study.resolve(study.load(name), outline=True).document for name in catalogue.studies()
-    ]
     found = {
         document["name"]: {
             c["label"]: c["runs"][str(document["seeds"][0])] for c in document["configurations"]
@@ -190,7 +193,7 @@ def test_a_damaged_file_and_an_unknown_name_are_one_sentence(tmp_path: Path) -> 
         study.load("quik")
 
 
-def test_labels_tell_all_configurations_apart() -> None:
-    for name in catalogue.studies():
-        configurations = study.resolve(study.load(name), outline=True).document["configurations"]
+def test_labels_tell_all_configurations_apart(documents: list[dict[str, Any]]) -> None:
+    for document in documents:
+        configurations = document["configurations"]
         assert len({c["label"] for c in configurations}) == len(configurations)
