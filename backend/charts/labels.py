@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from backend.charts.frontier import ANCHORS
+from backend.charts.frontier import ANCHORS, told_apart
 from backend.charts.theme import ANCHOR, SVG, axis, colours, shapes, title_of
 
 
@@ -28,6 +28,7 @@ def labels_chart(
 ) -> Any:
     """One line a configuration over its label fractions, with the interval over seeds; base and oracle as rules."""
     rows = series(frame).dropna(subset=[y])
+    rows["series"] = rows["series"].map(told_apart(rows["series"]))
     names = list(dict.fromkeys(rows["series"]))
     known = sorted(set(rows["label_fraction"]))
     x = alt.X(
