@@ -6,7 +6,7 @@ from typing import Any
 from backend.data import Task
 from backend.registry import Count, Share, Whole, setting
 from backend.stage import UserError
-from backend.text.corpora import SAMPLE, Corpus, Held, generated, of_sources
+from backend.text.corpora import Corpus, Held, chosen, generated
 from backend.text.languages import sentences
 from backend.text.pretraining import first_rows
 from backend.text.pretraining import text_training as started
@@ -90,14 +90,8 @@ def _fits(held_share: float, attack_share: float) -> None:
 
 
 def _corpus(role: str, name: str, field: str, limit: int) -> Corpus:
-    if not name:
-        raise UserError(
-            f"language: {role} is empty; give a text, JSON or Parquet file, a folder of those, a dataset of the hub, or"
-            f" {SAMPLE!r} for a small invented language."
-        )
-    if name == SAMPLE:
-        return generated(
-            f"language:{role}:{limit}",
-            lambda: ({"text": text} for text in sentences(role, limit or SENTENCES)),
-        )
-    return of_sources(name, field, limit=limit)
+    sample = generated(
+        f"language:{role}:{limit}",
+        lambda: ({"text": text} for text in sentences(role, limit or SENTENCES)),
+    )
+    return chosen("language", role, name, sample, field, limit)

@@ -13,7 +13,7 @@ from backend.multiple_choice import Question, Scoring, question_of, rows
 from backend.registry import Count, Share, Whole, setting
 from backend.samples import crafts
 from backend.stage import UserError
-from backend.text.corpora import SAMPLE, Corpus, Held, check_shares, generated, of_sources
+from backend.text.corpora import SAMPLE, Corpus, Held, check_shares, chosen, generated, of_sources
 from backend.text.pretraining import first_rows
 from backend.text.pretraining import text_training as started
 from backend.text.sources import source
@@ -109,14 +109,8 @@ def wmdp(
 
 
 def _corpus(role: str, name: str, field: str, limit: int) -> Corpus:
-    if not name:
-        raise UserError(
-            f"wmdp: {role} is empty; give a JSON, JSONL, Parquet or text file, a folder of those, a dataset of the hub, or"
-            f" {SAMPLE!r} for an invented domain."
-        )
-    if name == SAMPLE:
-        return generated(f"crafts:{role}", lambda: crafts.corpus(role))
-    return of_sources(name, field, limit=limit)
+    sample = generated(f"crafts:{role}", lambda: crafts.corpus(role))
+    return chosen("wmdp", role, name, sample, field, limit)
 
 
 def _attack_corpus(name: str, forget: str, field: str, limit: int) -> Corpus | None:

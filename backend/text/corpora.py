@@ -129,6 +129,20 @@ def _of_file(file: str, field: str) -> Iterator[dict[str, Any]]:
     return one.records()
 
 
+def chosen(setting: str, role: str, name: str, sample: Corpus, field: str, limit: int) -> Corpus:
+    """The corpus that a setting's parameter names, which may be its sample.
+
+    Raises:
+        UserError: no name is given, or there is nothing of that name
+    """
+    if not name:
+        raise UserError(
+            f"{setting}: {role} is empty; give a text, JSON, JSONL or Parquet file, a folder of those, a dataset of the hub, or"
+            f" {SAMPLE!r} for an invented one."
+        )
+    return sample if name == SAMPLE else of_sources(name, field, limit=limit)
+
+
 def check_shares(setting: str, validation_share: float, attack_share: float) -> None:
     """UserError where a share of the questions, or of what an attacker trains on, leaves a part empty."""
     if not 0 < validation_share < 1:
