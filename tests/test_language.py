@@ -81,7 +81,7 @@ def test_the_attack_part_is_the_share_of_the_training_text_that_is_asked_for() -
 
 
 def test_without_text_it_says_what_to_give() -> None:
-    with pytest.raises(UserError, match="keep is empty; give a text, JSON or Parquet file"):
+    with pytest.raises(UserError, match="keep is empty; give a text, JSON, JSONL or Parquet file"):
         build_task("language", {})
     with pytest.raises(UserError, match="forget is empty"):
         build_task("language", {"keep": "sample"})
