@@ -51,6 +51,6 @@ def training(
         beta1: AdamW's decay of the gradient's mean; the momentum of SGD
         beta2: AdamW's decay of the gradient's square; SGD has none
         optimizer: AdamW, or stochastic gradient descent with momentum, which wants larger learning rates
-        compile: let torch.compile fuse the model's body; pays for long trainings on an accelerator, costs a minute first
+        compile: let torch.compile fuse the model's body; pays for trainings of many hundred steps, costs up to a minute first
     """
     return dict(locals())
