@@ -2,11 +2,13 @@
 
 The same batches, optimiser, clipping and float32, one thread each, in processes of their own, in turn. Ours are the methods
 as a study runs them: NPO's pass over the incoming model, the looks at utility and the cosines of gradients along the way
-count. The Trainer's NPO runs the reference beside the model at every step, as published implementations do.
+count. `alone` they look once, which is more like the Trainer's work: it watches nothing but its loss. The Trainer's NPO runs
+the reference beside the model at every step, as published implementations do.
 """
 
 import copy
 import tempfile
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from backend import suppression
 from backend.contests import Contestant, Silent, Stopwatch, compare, trainer_arguments
 from backend.context import RunContext
 from backend.registry import load
@@ -29,7 +32,9 @@ def run() -> dict[str, float]:
 
     Those of the Trainer are left out where accelerate is missing.
     """
-    contestants: dict[str, tuple[Contestant, bool]] = {"npo": (_npo, True), "grad_diff": (_grad_diff, True)}  # fmt: skip
+    ours = {"npo": _npo, "grad_diff": _grad_diff}
+    contestants: dict[str, tuple[Contestant, bool]] = {name: (one, True) for name, one in ours.items()}  # fmt: skip
+    contestants |= {f"{name}_alone": (partial(_alone, one), True) for name, one in ours.items()}
     if find_spec("accelerate") is not None:
         for name, contestant in (("npo", _npo_trainer), ("grad_diff", _grad_diff_trainer)):
             contestants[f"{name}_vs_trainer"] = (contestant, False)
@@ -37,10 +42,12 @@ def run() -> dict[str, float]:
     found = compare(contestants, ROUNDS)
     figures = {}
     for name in ("npo", "grad_diff"):
-        ours = found[name].seconds
-        figures[f"{name}_steps_per_second"] = STEPS / ours
+        figures[f"{name}_steps_per_second"] = STEPS / found[name].seconds
         others = [other for other in found if other.startswith(f"{name}_vs")]
-        figures |= {other: found[other].seconds / ours for other in others}
+        figures |= {other: found[other].seconds / found[name].seconds for other in others}
+        for other in others:
+            alone = other.replace("_vs", "_alone_vs")
+            figures[alone] = found[other].seconds / found[f"{name}_alone"].seconds
     return figures
 
 
@@ -61,6 +68,12 @@ def _method(watch: Stopwatch, name: str, **parameters: Any) -> None:
         model, run.task, run, steps=STEPS, batch_size=ROWS, learning_rate=1e-3, **parameters
     )
     watch.done()
+
+
+def _alone(contestant: Contestant, watch: Stopwatch) -> None:
+    """The same without what a study wants to know along the way, but for one look."""
+    suppression.LOOKS = suppression.COSINES = 1
+    contestant(watch)
 
 
 def _npo(watch: Stopwatch) -> None:
