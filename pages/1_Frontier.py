@@ -13,6 +13,7 @@ from backend.charts.theme import NAMES  # noqa: E402
 from backend.frontier import frame as frame_of  # noqa: E402
 from db import reads as database  # noqa: E402
 from pages.components import reads  # noqa: E402
+from pages.components.defined import definition_links  # noqa: E402
 from pages.components.downloads import downloads  # noqa: E402
 from pages.components.shown import DASH, number  # noqa: E402
 from pages.components.why import why  # noqa: E402
@@ -162,6 +163,7 @@ def page() -> None:
         f" lack attack cells; anchor: {document['anchor']}. The dashed line bounds what is dominated"
         " in the two objectives shown. Click a point to see why it is there."
     )
+    definition_links((x, y, size))
     downloads(chart, frame, f"{study}-frontier")
     pick_by_name(frame, chosen)
     for row in document["rows"]:
