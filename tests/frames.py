@@ -255,3 +255,32 @@ def _fill(
             curve = rising(before, max(0.0, after - 2 * shift), cell["learning_rate"], 0.005)
             last = lacking and cell is made.document["attacks"][0]["grid"][-1]
             made.attack(model, cell, {} if last else curve, state="waiting" if last else "complete")
+
+
+FLAT = {0: (1.0, 1.0), 50: (1.0, 1.0)}
+
+
+def rows_of(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {row["configuration"]: row for row in document["rows"]}
+
+
+def pair(
+    after: tuple[float, float] = (0.6, 0.5), oracle: float = 0.1, seeds: int = 1, **options: Any
+) -> Frames:
+    """Base, oracle and one suppressed model, one cell: everything can be worked out by hand."""
+    made = empty(range(seeds), [relearning([1e-3])], **options)
+    base = {s: made.run("base", "base", s, flops=4e12) for s in range(seeds)}
+    reference = {s: made.run("oracle", "oracle", s, flops=2e12) for s in range(seeds)}
+    model = {s: made.run("suppress", "max_ent", s, base[s], flops=5e11) for s in range(seeds)}
+    made.configuration("Base", (), base)
+    made.configuration("Oracle", (), reference)
+    made.configuration("MaxEnt", [("suppress", "max_ent", {})], model)
+    cell = made.document["attacks"][0]["grid"][0]
+    for seed in range(seeds):
+        made.evaluate(base[seed], 1.0, 1.0)
+        made.evaluate(reference[seed], 0.0, 0.9)
+        made.evaluate(model[seed], 0.1, 0.8)
+        made.attack(base[seed], cell, FLAT)
+        made.attack(reference[seed], cell, {0: (0.0, 0.0), 50: (oracle, oracle)})
+        made.attack(model[seed], cell, {0: (0.1, 0.1), 50: after})
+    return made

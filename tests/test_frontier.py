@@ -9,7 +9,7 @@ import pytest
 
 from backend.frontier import REFERENCE_POINT, frame, hypervolume
 from backend.stage import UserError
-from tests.frames import RATES, Frames, accuracy, empty, relearning, rising, small
+from tests.frames import RATES, accuracy, empty, pair, relearning, rising, rows_of, small
 
 ROW = {
     "configuration", "method", "stages", "seeds", "utility", "claimed_forget_quality",
@@ -25,33 +25,6 @@ REFERENCE = {
     "oracle_after_attack",
 }  # fmt: skip
 OBJECTIVES = ("utility", "claimed_forget_quality", "robust_forget_quality", "compute")
-FLAT = {0: (1.0, 1.0), 50: (1.0, 1.0)}
-
-
-def rows_of(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {row["configuration"]: row for row in document["rows"]}
-
-
-def pair(
-    after: tuple[float, float] = (0.6, 0.5), oracle: float = 0.1, seeds: int = 1, **options: Any
-) -> Frames:
-    """Base, oracle and one suppressed model, one cell: everything can be worked out by hand."""
-    made = empty(range(seeds), [relearning([1e-3])], **options)
-    base = {s: made.run("base", "base", s, flops=4e12) for s in range(seeds)}
-    reference = {s: made.run("oracle", "oracle", s, flops=2e12) for s in range(seeds)}
-    model = {s: made.run("suppress", "max_ent", s, base[s], flops=5e11) for s in range(seeds)}
-    made.configuration("Base", (), base)
-    made.configuration("Oracle", (), reference)
-    made.configuration("MaxEnt", [("suppress", "max_ent", {})], model)
-    cell = made.document["attacks"][0]["grid"][0]
-    for seed in range(seeds):
-        made.evaluate(base[seed], 1.0, 1.0)
-        made.evaluate(reference[seed], 0.0, 0.9)
-        made.evaluate(model[seed], 0.1, 0.8)
-        made.attack(base[seed], cell, FLAT)
-        made.attack(reference[seed], cell, {0: (0.0, 0.0), 50: (oracle, oracle)})
-        made.attack(model[seed], cell, {0: (0.1, 0.1), 50: after})
-    return made
 
 
 def test_every_key_of_the_contract_is_there_and_no_number_is_nan() -> None:
@@ -209,62 +182,6 @@ def test_missing_cells_of_the_oracle_leave_every_row_open_over_the_shared_cells(
     assert row["raw"][0]["cells"] == 2
     assert (row["cells_done"], row["cells_total"]) == (3, 3)
     assert any("its oracle" in reason for reason in row["reasons"])
-
-
-def second_attack(made: Frames, name: str, counts: str, after: float, steps: bool = False) -> None:
-    """Add an attack without steps that brings `after` out of the model, and nothing out of the others."""
-    made.document["attacks"].append(
-        {"name": name, "counts": counts, "has_steps": steps, "steps": 1, "grid": [{"bits": 4}]}
-    )
-    for model, score in ((1, 1.0), (2, 0.0), (3, after)):
-        made.attack(model, {"bits": 4}, {1: (score, score)}, name)
-
-
-@pytest.mark.parametrize(
-    ("counts", "worst"),
-    [("weights", "other"), ("access", "other"), ("policy", "relearn"), ("probe", "relearn")],
-)
-def test_the_worst_attack_is_among_those_of_who_holds_the_weights(counts: str, worst: str) -> None:
-    made = pair()
-    second_attack(made, "other", counts, 0.95)
-    row = rows_of(made.build())["MaxEnt"]
-    assert row["worst_attack"] == worst
-    expected = 0.05 if worst == "other" else 1 - 0.4 / 0.9
-    assert row["robust_forget_quality"]["mean"] == pytest.approx(expected)
-    assert row["cells_total"] == 2
-
-
-def test_attacks_without_steps_count_at_every_budget_from_one() -> None:
-    made = pair()
-    second_attack(made, "other", "access", 0.95)
-    assert rows_of(made.build(budget=1))["MaxEnt"]["worst_attack"] == "other"
-    assert rows_of(made.build(budget=0))["MaxEnt"]["worst_attack"] == "relearn"
-
-
-def test_an_undefined_attack_is_listed_and_left_out() -> None:
-    made = pair()
-    second_attack(made, "other", "weights", 0.95)
-    for row in made.measured:  # under the other attack the oracle knows it all
-        if made.run_rows[row["run"] - 1]["name"] == "other":
-            row["value"] = 1.0
-    found = rows_of(made.build())["MaxEnt"]
-    assert found["worst_attack"] == "relearn"
-    assert any(reason.startswith("robust forget quality: other") for reason in found["reasons"])
-
-
-@pytest.mark.parametrize(("score", "teaches"), [(0.5, True), (0.03, False)])
-def test_an_attack_that_teaches_never_enters(score: float, teaches: bool) -> None:
-    made = pair(placebo=True)
-    waiting = rows_of(made.build())["MaxEnt"]
-    assert waiting["robust_forget_quality"]["mean"] is None  # not before the placebo has judged
-    assert any("placebo" in reason for reason in waiting["reasons"])
-    cell = made.document["attacks"][0]["grid"][0]
-    made.attack(1, cell, {0: (0.0, 0.0), 50: (score, score)}, target="placebo")
-    document = made.build()
-    assert document["placebo"]["relearn"]["teaches"] is teaches
-    assert document["placebo"]["relearn"]["score"] == score
-    known = rows_of(document)["MaxEnt"]["robust_forget_quality"]["mean"] is not None
-    assert known is not teaches
 
 
 def test_compute_charges_every_ancestor_once_but_not_the_base_and_not_the_search() -> None:
