@@ -6,7 +6,6 @@ Pure pandas and numpy. Unknown numbers are None and never absent or zero.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import moocore
 import numpy as np
 import pandas as pd
 
@@ -14,17 +13,15 @@ from backend import badges, objectives
 from backend.attack_summary import agreement, by_attack
 from backend.controls import oracle_matching, placebo
 from backend.evidence import COUNTED, Evidence
+from backend.front import OBJECTIVES, REFERENCE_POINT, hypervolume, mark_front
 from backend.paper import paper_pair
 from backend.stage import UserError
 from backend.statistics import summary, whole_mean
 from backend.study_metrics import StudyView, add_study_metrics
 from backend.tables import frame, relearning_curves
 
-__all__ = ["build", "frame", "hypervolume", "relearning_curves"]
+__all__ = ["build", "frame", "relearning_curves"]
 
-OBJECTIVES = {"robust_forget_quality": "up", "utility": "up", "compute": "down"}
-REFERENCE_POINT = {"robust_forget_quality": 0.0, "utility": 0.0, "compute": 1.0}
-ANCHORS = ("base", "oracle")  # references, not competitors
 SMALL_GRID = 3
 
 
@@ -63,7 +60,7 @@ def build(
     rows = (
         [_row(evidence, c, until, teaching) for c in document["configurations"]] if started else []
     )
-    _mark_front(rows)
+    mark_front(rows)
     if rows:
         sizes = _with_own_size(document, rows, siblings or {})
         add_study_metrics(StudyView(evidence, rows, sizes, other_items or {}))
@@ -202,6 +199,8 @@ def _row(
         "pair_metrics": objectives.metrics(evidence, models, "pair"),
         "origin": "imported" if origins == {"imported"} else "run",
         "on_front": None,
+        "front_probability": None,
+        "hypervolume_contribution": None,
         "reasons": reasons + robust["reasons"],
         "label_fraction": _label_fraction(configuration["stages"]),
         "badges": badges.of_recipe(configuration["stages"]),
@@ -259,33 +258,3 @@ def _is_stale(evidence: Evidence, row: Mapping[str, Any]) -> bool:
     behind |= {run for m in models for run in evidence.evaluations.get(m, [])}
     behind |= {one["cell"]["run"] for one in row["raw"] if one["cell"]}
     return bool(behind & evidence.stale)
-
-
-def _points(rows: Sequence[Mapping[str, Any]]) -> tuple[list[int], np.ndarray]:
-    """Positions and objectives (all to be minimised) of the rows that have all three and are no anchors."""
-    signs = [-1.0 if way == "up" else 1.0 for way in OBJECTIVES.values()]
-    chosen, points = [], []
-    for position, row in enumerate(rows):
-        means = [row[name]["mean"] for name in OBJECTIVES]
-        if row["method"] not in ANCHORS and all(mean is not None for mean in means):
-            chosen.append(position)
-            points.append([sign * mean for sign, mean in zip(signs, means, strict=True)])
-    return chosen, np.array(points, dtype=float).reshape(-1, len(OBJECTIVES))
-
-
-def _mark_front(rows: list[dict[str, Any]]) -> None:
-    chosen, points = _points(rows)
-    if chosen:
-        kept = moocore.is_nondominated(points, keep_weakly=True)
-        for position, on_front in zip(chosen, kept, strict=True):
-            rows[position]["on_front"] = bool(on_front)
-
-
-def hypervolume(rows: Sequence[Mapping[str, Any]]) -> float | None:
-    """The volume between the front and the fixed reference point; None without any complete row."""
-    chosen, points = _points(rows)
-    if not chosen:
-        return None
-    signs = [-1.0 if way == "up" else 1.0 for way in OBJECTIVES.values()]
-    reference = [s * r for s, r in zip(signs, REFERENCE_POINT.values(), strict=True)]
-    return float(moocore.hypervolume(points, ref=reference))

@@ -16,6 +16,8 @@ PLAIN = (
     "method",
     "seeds",
     "on_front",
+    "front_probability",
+    "hypervolume_contribution",
     "worst_attack",
     "robust_so_far",
     "cells_done",

@@ -4,6 +4,8 @@ import app
 
 app.guard()
 
+from typing import Any  # noqa: E402
+
 import pandas as pd  # noqa: E402
 import streamlit as st  # noqa: E402
 
@@ -19,6 +21,34 @@ from pages.components.shown import DASH, number  # noqa: E402
 from pages.components.why import why  # noqa: E402
 
 OBJECTIVES = list(NAMES)
+
+TITLES: dict[str, Any] = {
+    "configuration": st.column_config.TextColumn("Configuration", width="large"),
+    "front": st.column_config.TextColumn(
+        "Front", help="non-dominated in robust forget quality, utility and compute"
+    ),
+    "front_probability": st.column_config.NumberColumn(
+        "On the front",
+        format="percent",
+        help="share of resampled seeds in which nothing dominates it",
+    ),
+    "hypervolume_contribution": st.column_config.NumberColumn(
+        "Adds", format="%.3f", help="hypervolume that the front loses without it"
+    ),
+    "cells": "Attack cells",
+    "lowest_utility": st.column_config.NumberColumn(
+        "Lowest utility", format="%.3f", help="while the suppression went on, validation data"
+    ),
+    "search_flops": st.column_config.NumberColumn(
+        "Search FLOPs", format="%.1e", help="all trials; not part of compute"
+    ),
+    "inference_overhead": st.column_config.NumberColumn(
+        "Inference", format="%.2f ×", help="FLOPs of a pass over those of the base's"
+    ),
+    "badges": "Badges",
+    "worst_attack": "Worst attack",
+    "weak_evidence": "Weak evidence",
+}
 
 
 def objectives(largest: int) -> tuple[str, str, str, int]:
@@ -90,7 +120,16 @@ def table(frame: pd.DataFrame) -> None:
     cells = frame["cells_done"].astype(str) + " of " + frame["cells_total"].astype(str)
     front = ["●" if found is True else "" for found in frame["on_front"]]
     so_far = [] if frame["complete"].all() else ["robust_so_far"]
-    told = [name for name in ("lowest_utility", "search_flops") if frame[name].fillna(0).any()]
+    told = [
+        name
+        for name in (
+            "front_probability",
+            "hypervolume_contribution",
+            "lowest_utility",
+            "search_flops",
+        )
+        if frame[name].fillna(0).any()
+    ]
     told += ["inference_overhead"] if (frame["inference_overhead"].fillna(1) > 1).any() else []
     told += ["badges"] if frame["badges"].astype(bool).any() else []
     columns = ["configuration", "front", *OBJECTIVES, *so_far, "cells", "worst_attack", *told]
@@ -100,29 +139,10 @@ def table(frame: pd.DataFrame) -> None:
         name: st.column_config.NumberColumn(title, format="%.3f", help=NAMES.get(name))
         for name, title in {**short, "robust_so_far": "Robust so far"}.items()
     }
-    titles = {
-        "configuration": st.column_config.TextColumn("Configuration", width="large"),
-        "front": st.column_config.TextColumn(
-            "Front", help="non-dominated in robust forget quality, utility and compute"
-        ),
-        "cells": "Attack cells",
-        "lowest_utility": st.column_config.NumberColumn(
-            "Lowest utility", format="%.3f", help="while the suppression went on, validation data"
-        ),
-        "search_flops": st.column_config.NumberColumn(
-            "Search FLOPs", format="%.1e", help="all trials; not part of compute"
-        ),
-        "inference_overhead": st.column_config.NumberColumn(
-            "Inference", format="%.2f ×", help="FLOPs of a pass over those of the base's"
-        ),
-        "badges": "Badges",
-        "worst_attack": "Worst attack",
-        "weak_evidence": "Weak evidence",
-    }
     st.dataframe(
         shown,
         hide_index=True,
-        column_config={**titles, **numbers},
+        column_config={**TITLES, **numbers},
         width="stretch",
         height=40 + 35 * len(shown),
         placeholder=DASH,

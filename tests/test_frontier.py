@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.frontier import REFERENCE_POINT, frame, hypervolume
+from backend.front import REFERENCE_POINT, hypervolume
+from backend.frontier import frame
 from backend.stage import UserError
 from tests.frames import RATES, accuracy, empty, pair, relearning, rising, rows_of, small
 
