@@ -40,9 +40,8 @@ class Batch:
 
 
 RESIDENT = 1 << 24  # tokens up to which a part of the data lies on the device as a whole
-STEP = (
-    8  # batches are this many tokens wide, or a multiple: few shapes, and such as matrix units like
-)
+# Batches are this many tokens wide, or a multiple: few shapes, and such as matrix units like.
+STEP = 8
 
 
 class Loader:

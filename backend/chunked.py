@@ -285,7 +285,7 @@ def by_chunks(model: Any, batch: Batch) -> Head | None:
     return head_of(model)
 
 
-def _shared(mean: Tensor, batch: Batch) -> Tensor:
+def shared(mean: Tensor, batch: Batch) -> Tensor:
     """A batch's mean over tokens as its part of a step that several batches make: the step's is that of all its tokens."""
     return mean if batch.weight == 1.0 else mean * batch.weight
 
@@ -294,17 +294,17 @@ def cross_entropy(model: Any, batch: Batch) -> Tensor:
     """Mean cross-entropy of a batch's answers in nats."""
     head = by_chunks(model, batch)
     if head is None:
-        return _shared(losses.cross_entropy(scored_logits(model, batch), batch.targets), batch)
+        return shared(losses.cross_entropy(scored_logits(model, batch), batch.targets), batch)
     loss = against_targets(batch.targets)
-    return _shared(mean_loss(scored_states(model, batch), head, loss), batch)
+    return shared(mean_loss(scored_states(model, batch), head, loss), batch)
 
 
 def uniform_divergence(model: Any, batch: Batch) -> Tensor:
     """Mean KL(U ‖ p) at a batch's scored positions in nats."""
     head = by_chunks(model, batch)
     if head is None:
-        return _shared(losses.uniform_divergence(scored_logits(model, batch)), batch)
-    return _shared(mean_loss(scored_states(model, batch), head, against_uniform()), batch)
+        return shared(losses.uniform_divergence(scored_logits(model, batch)), batch)
+    return shared(mean_loss(scored_states(model, batch), head, against_uniform()), batch)
 
 
 def forward_divergence(teacher: Any, student: Any, batch: Batch) -> Tensor:
@@ -314,10 +314,10 @@ def forward_divergence(teacher: Any, student: Any, batch: Batch) -> Tensor:
     if head is None or wanted is None:
         with torch.no_grad():
             shown = scored_logits(teacher, batch)
-        return _shared(losses.forward_divergence(shown, scored_logits(student, batch)), batch)
+        return shared(losses.forward_divergence(shown, scored_logits(student, batch)), batch)
     with torch.no_grad():
         loss = against_teacher(scored_states(teacher, batch), wanted)
-    return _shared(mean_loss(scored_states(student, batch), head, loss), batch)
+    return shared(mean_loss(scored_states(student, batch), head, loss), batch)
 
 
 def token_losses(model: Any, batch: Batch) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 from backend.data import IGNORE, Examples
 from backend.generation import generated
 from backend.prompts import completed
+from backend.text.pairs import scored
 
 
 def as_texts(texts: Sequence[np.ndarray], starts: Sequence[int]) -> Examples:
@@ -15,13 +16,8 @@ def as_texts(texts: Sequence[np.ndarray], starts: Sequence[int]) -> Examples:
 
     Shorter rows are filled up on the right with token 0, which is not scored either.
     """
-    length = max(len(text) for text in texts) - 1
-    input_ids = np.zeros((len(texts), length), dtype=np.int64)
-    targets = np.full_like(input_ids, IGNORE)
-    for row, (text, start) in enumerate(zip(texts, starts, strict=True)):
-        input_ids[row, : len(text) - 1] = text[:-1]
-        targets[row, start - 1 : len(text) - 1] = text[start:]
-    return Examples(input_ids, targets)
+    pairs = zip(texts, starts, strict=True)
+    return scored([(text[:start].tolist(), text[start:]) for text, start in pairs])
 
 
 def whole_texts(examples: Examples) -> Examples:

@@ -188,11 +188,11 @@ def _kl(student: Any, streams: list[Stream]) -> float:
     total, count = 0.0, 0
     for stream in streams:
         loader = stream.batches.loader
-        length = loader.batch(slice(0, 1)).input_ids.shape[1]
-        every = max(1, len(loader) * length // LOOKED_AT)
+        every = max(1, len(loader) * loader.length // LOOKED_AT)
         rows = torch.arange(0, len(loader), every).numpy()
-        for start in range(0, len(rows), max(1, PASS // length)):
-            batch = loader.batch(rows[start : start + max(1, PASS // length)])
+        at_once = max(1, PASS // loader.length)
+        for start in range(0, len(rows), at_once):
+            batch = loader.batch(rows[start : start + at_once])
             total += agree(student, stream.teacher, batch).item() * len(batch.targets)
             count += len(batch.targets)
     return total / count

@@ -70,10 +70,12 @@ def _written(model: Any, rows: np.ndarray, ends: np.ndarray, tokens: int) -> np.
     shifted = np.zeros((len(rows), width), dtype=np.int64)
     shifted[read] = rows[:, :width][np.arange(width) < ends[:, None]]
     given, mask = torch.from_numpy(shifted).to(where), torch.from_numpy(read).to(where).long()
-    kept, drawn = None, []
+    kept, drawn, ragged = None, [], not read.all()
     for _ in range(tokens):
-        places = (mask.cumsum(-1) - 1).clamp(min=0)[:, -given.shape[1] :]
-        told: dict[str, Any] = {} if bool(read.all()) else {"attention_mask": mask, "position_ids": places}  # fmt: skip
+        told = {}
+        if ragged:
+            places = (mask.cumsum(-1) - 1).clamp(min=0)[:, -given.shape[1] :]
+            told = {"attention_mask": mask, "position_ids": places}
         found = model(
             given, past_key_values=kept, use_cache=True, logits_to_keep=1, return_dict=True, **told
         )

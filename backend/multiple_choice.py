@@ -105,3 +105,10 @@ def rows(tokenizer: Tokenizer, questions: Sequence[Question], scoring: Scoring) 
         families=tuple(question.family for question in questions),
         choices=Choices(wrong, lengths),
     )
+
+
+def first_is_best(losses: np.ndarray) -> np.ndarray:
+    """1 for a question, a row of losses by choice, whose first one is smallest, else 0; equals share the point."""
+    best = losses == losses.min(axis=1, keepdims=True)
+    found: np.ndarray = best[:, 0] / best.sum(axis=1)
+    return found

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backend.chunked import Head, against_teacher, mean_loss
+from backend.chunked import Head, against_teacher, mean_loss, shared
 from backend.context import Batches, RunContext
 from backend.flops import forward_flops
 from backend.models import scored_states
@@ -35,7 +35,7 @@ class Remembered:
         batch = self.batches(k)
         states = self.of(k, batch.input_ids.device)
         found = mean_loss(scored_states(student, batch), head, against_teacher(states, self.head))
-        return found if batch.weight == 1.0 else found * batch.weight
+        return shared(found, batch)
 
     def of(self, k: int, device: torch.device) -> Tensor:
         """The teacher's states in batch k, shape (scored, width); their head's product is charged here."""

@@ -3,6 +3,7 @@
 import numpy as np
 
 from backend.evaluation import Scores
+from backend.multiple_choice import first_is_best
 from backend.registry import metric
 from backend.stage import NotApplicable
 
@@ -23,6 +24,4 @@ def choice_accuracy(scores: Scores) -> np.ndarray:
     """
     if scores.choices is None:
         raise NotApplicable("there is nothing to choose among")
-    best = scores.choices == scores.choices.min(axis=1, keepdims=True)
-    found: np.ndarray = best[:, 0] / best.sum(axis=1)
-    return found
+    return first_is_best(scores.choices)

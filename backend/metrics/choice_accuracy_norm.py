@@ -3,6 +3,7 @@
 import numpy as np
 
 from backend.evaluation import Scores
+from backend.multiple_choice import first_is_best
 from backend.registry import metric
 from backend.stage import NotApplicable
 
@@ -22,7 +23,4 @@ def choice_accuracy_norm(scores: Scores) -> np.ndarray:
     """
     if scores.choices is None or scores.characters is None:
         raise NotApplicable("there is nothing to choose among")
-    losses = scores.choices / scores.characters
-    best = losses == losses.min(axis=1, keepdims=True)
-    found: np.ndarray = best[:, 0] / best.sum(axis=1)
-    return found
+    return first_is_best(scores.choices / scores.characters)

@@ -1,4 +1,4 @@
-"""Corpora of published benchmarks: several sources in a row, of plain texts and of questions with answers."""
+"""Corpora: several sources in a row, of plain texts and of questions with answers, cut into blocks and parts."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace

@@ -1,13 +1,14 @@
 """Questions with answers as rows of tokens: the question is read, the answer is scored."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from backend.data import IGNORE, Examples
+from backend.data import Examples
+from backend.text.pairs import scored
 from backend.text.tokenizers import beginning_of, end_of
 
 Template = Callable[
@@ -45,13 +46,6 @@ def rows(
         for ids in _encoded(tokenizer, [template(item.question) for item in items])
     ]
     said = answer_tokens(tokenizer, [item.answer for item in items], end=end)
-    length = max((len(q) + len(a) for q, a in zip(asked, said, strict=True)), default=2) - 1
-    inputs = np.zeros((len(items), length), dtype=np.int64)
-    targets = np.full_like(inputs, IGNORE)
-    for row, (question, answer) in enumerate(zip(asked, said, strict=True)):
-        tokens = np.array([*question, *answer])
-        inputs[row, : len(tokens) - 1] = tokens[:-1]
-        targets[row, len(question) - 1 : len(tokens) - 1] = answer
     named = {"categories": "category", "families": "family", "subjects": "subject"}
     told: dict[str, Any] = {
         many: tuple(getattr(item, one) for item in items)
@@ -59,7 +53,7 @@ def rows(
         else ()
         for many, one in named.items()
     }
-    return Examples(inputs, targets, **told)
+    return replace(scored(list(zip(asked, said, strict=True))), **told)
 
 
 def answer_tokens(tokenizer: Tokenizer, answers: Sequence[str], *, end: bool = True) -> list[np.ndarray]:  # fmt: skip
