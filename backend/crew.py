@@ -126,9 +126,8 @@ class Crew:
 
     def __init__(self, devices: int, sharding: str = "none"):
         self.sharding, self.broken, self.busy = sharding, False, False
-        self.on_loss: Callable[[str], None] | None = (
-            None  # of a rank, should the first one be stuck
-        )
+        # What a rank calls should the first one be stuck.
+        self.on_loss: Callable[[str], None] | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="lethe-ranks-"))
         store = self.folder / "store"
         self.members = [Member(rank, devices, store, self._ended) for rank in range(1, devices)]

@@ -213,9 +213,8 @@ class Task:
     anchor: Literal["oracle", "floor"] = "oracle"
     # What the oracle is trained on where the retain data hold some of what it shall not know, undetected poison say.
     clean: Examples | None = None
-    absent: str = (
-        ""  # why there is no data here, in a sentence: sizes are true then, contents are not
-    )
+    # Why there is no data here, in a sentence: sizes are true then, contents are not.
+    absent: str = ""
 
     @property
     def unseen(self) -> str | None:

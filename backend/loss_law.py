@@ -21,9 +21,8 @@ import numpy as np
 BLOCKS = 20  # neighbouring points are averaged into about so many
 SKIPPED = 0.05  # of a curve's steps: the fall from random weights, which no power of the rates' sum describes
 PARTS = 10  # in which an error is read: "the end" of a noisy curve is the mean of its last tenth
-MOST_DROPS = (
-    1000  # changes of the rate that are told apart; beyond it neighbours are taken together
-)
+# Changes of the rate that are told apart; beyond it neighbours are taken together.
+MOST_DROPS = 1000
 CELLS = 2_000_000  # points × changes that are in memory at a time
 
 

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import rankdata
 
-SMALLEST_VARIANCE = (
-    1e-12  # of log p: where all probability is on one token nothing can be divided by it
-)
+# The least variance of log p: where all probability is on one token nothing can be divided by it.
+SMALLEST_VARIANCE = 1e-12
 
 
 def auc(members: np.ndarray, others: np.ndarray) -> float:

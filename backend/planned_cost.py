@@ -9,9 +9,8 @@ from backend.plan import PlannedRun
 
 PASSES_A_METRIC = 1.3  # over the items that are evaluated: the mean of all metrics, as measured
 PASSES = 10  # over the items, of an attack without steps
-USUAL_SHARE = (
-    0.5  # of its largest number of steps that distillation takes until its stop rule ends it
-)
+# Share of its largest number of steps that distillation takes until its stop rule ends it.
+USUAL_SHARE = 0.5
 
 
 def planned_flops(run: PlannedRun, task: Task) -> float:

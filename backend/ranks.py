@@ -56,9 +56,8 @@ class Team:
 
     rank: int = 0
     ranks: int = 1
-    sharding: str = (
-        "none"  # full: weights, gradients and the optimiser's state are spread over the ranks
-    )
+    # Full: weights, gradients and the optimiser's state are spread over the ranks.
+    sharding: str = "none"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     meter: Any = None  # the run's ledger
     dividing: bool = False  # while a loss is computed whose batches are divided

@@ -15,9 +15,8 @@ FINAL_SHARES = (0.01, 0.03, 0.1, 0.3)
 PLACES = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0)  # where a free course may bend
 LOWEST = 0.003  # share of the peak below which a free course does not go
 DIGITS = 4
-COARSE = (
-    400  # steps in which courses are compared; a longer training is looked at in steps of several
-)
+# Steps in which courses are compared; a longer training is looked at in steps of several.
+COARSE = 400
 
 
 @dataclass(frozen=True)

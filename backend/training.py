@@ -37,9 +37,8 @@ class Loop:
     optimizer: torch.optim.Optimizer
     weights: dict[str, Tensor]
     held: dict[str, Tensor] = field(default_factory=dict)  # masked weights as they came in
-    scale: LossScale | None = (
-        None  # where gradients are in half precision beside weights that are not
-    )
+    # Where gradients are in half precision beside weights that are not.
+    scale: LossScale | None = None
     step: int = 0
     saved_at: float = field(default_factory=time.monotonic)
 

@@ -22,9 +22,8 @@ from backend.authors.words import (
 )
 from backend.data import stream
 
-CIRCLE = (
-    3  # authors who share birthplace and genre: the neighbours of whoever is forgotten among them
-)
+# Authors who share birthplace and genre: the neighbours of whoever is forgotten among them.
+CIRCLE = 3
 SHARED = ("birthplace", "genre")
 WRONG = 5  # wrong answers to every question, as in TOFU
 TOWNS, AWARDS, MENTORS, HOUSES = 60, 40, 40, 30

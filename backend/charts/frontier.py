@@ -24,9 +24,8 @@ from backend.charts.theme import (
 ANCHORS = ("base", "oracle")
 COMPETITOR = "datum.method != 'base' && datum.method != 'oracle'"
 LEGEND_ROWS = 14  # methods that fit below each other beside the picture
-NAMED_IN_FULL = (
-    8  # undominated configurations that are named with the parameters that tell them apart
-)
+# Undominated configurations that are named with the parameters that tell them apart.
+NAMED_IN_FULL = 8
 PARAMETERS = re.compile(r"(.*?)(?: \(([^()]*)\))?")  # of a stage in a configuration's name
 COMPLETE, HOLLOW = "complete", "attack cells missing"
 
