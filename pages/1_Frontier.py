@@ -9,7 +9,7 @@ from typing import Any  # noqa: E402
 import pandas as pd  # noqa: E402
 import streamlit as st  # noqa: E402
 
-from backend.charts.frontier import caption, frontier_chart  # noqa: E402
+from backend.charts.frontier import caption, frontier_chart, told_apart  # noqa: E402
 from backend.charts.labels import labels_chart, series  # noqa: E402
 from backend.charts.theme import NAMES  # noqa: E402
 from backend.frontier import frame as frame_of  # noqa: E402
@@ -23,7 +23,7 @@ from pages.components.why import why  # noqa: E402
 OBJECTIVES = list(NAMES)
 
 TITLES: dict[str, Any] = {
-    "configuration": st.column_config.TextColumn("Configuration", width="large"),
+    "configuration": st.column_config.TextColumn("Configuration", width="medium"),
     "front": st.column_config.TextColumn(
         "Front", help="non-dominated in robust forget quality, utility and compute"
     ),
@@ -133,7 +133,8 @@ def table(frame: pd.DataFrame) -> None:
     told += ["inference_overhead"] if (frame["inference_overhead"].fillna(1) > 1).any() else []
     told += ["badges"] if frame["badges"].astype(bool).any() else []
     columns = ["configuration", "front", *OBJECTIVES, *so_far, "cells", "worst_attack", *told]
-    shown = frame.assign(cells=cells, front=front)[[*columns, "weak_evidence"]]
+    names = frame["configuration"].map(told_apart(frame["configuration"]))
+    shown = frame.assign(cells=cells, front=front, configuration=names)[[*columns, "weak_evidence"]]
     short = {name: NAMES[name].removesuffix(" forget quality").capitalize() for name in NAMES}
     numbers = {
         name: st.column_config.NumberColumn(title, format="%.3f", help=NAMES.get(name))
