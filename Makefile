@@ -9,10 +9,15 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test check clean python
+.PHONY: demo ray-demo test check clean python
 
 demo: $(VENV)/.ready
 	@exec $(RUN) -m backend demo --serve --port $(PORT)
+
+# The same study on a Ray cluster of this machine, which places every run.
+ray-demo: $(VENV)/.ready
+	@$(PIP) --requirement requirements-ray.txt
+	@exec $(RUN) -m backend demo --engine ray --engine-option address=local
 
 # SLOW=1 runs the tests of minutes too.
 test: check

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import streamlit as st
+from altair.utils.schemapi import disable_debug_mode
 
 HERE = Path(__file__).resolve().parent
 if str(HERE) not in sys.path:  # a page that is opened first does not come through this file
@@ -12,14 +13,19 @@ if str(HERE) not in sys.path:  # a page that is opened first does not come throu
 
 def main() -> None:
     """Draw the frame and run the page that the address names."""
+    disable_debug_mode()  # a chart is checked whole when it is drawn; every part of it besides takes as long again
     st.set_page_config(page_title="Lethe", page_icon="🌊", layout="wide")
-    files = sorted((HERE / "pages").glob("[0-9]*.py"))
+    files = sorted(
+        (HERE / "pages").glob("[0-9]*.py"), key=lambda path: int(path.stem.partition("_")[0])
+    )
     pages = [st.Page(path, default=path == files[0]) for path in files]
     chosen = st.navigation(pages)  # ends Streamlit's own page discovery, which knows no frame
     st.session_state["_framed"] = True
+    from pages.components.comfort import strong_contrast, style
     from pages.components.pulse import sidebar
 
     sidebar()
+    style(strong_contrast())
     chosen.run()
 
 

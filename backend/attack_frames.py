@@ -85,6 +85,9 @@ def by_place(
     mine = mine[mine["category"].str.startswith(f"{word} ")]
     mine = mine[~mine["split"].str.endswith("_validation")]
     mine = mine[~mine["split"].str.startswith("placebo")]
+    columns = ["configuration", "method", "seed", "place", "value"]
+    if mine.empty:  # as for most metrics of most studies: no need to look who is whose model
+        return pd.DataFrame(columns=columns)
     model_of = _models(document, runs)
     parents = dict(zip(runs["id"], runs["parent"], strict=True))
     found = [
@@ -92,7 +95,7 @@ def by_place(
         for run, category, value in zip(mine["run"], mine["category"], mine["value"], strict=True)
         if pd.notna(parents[run]) and int(parents[run]) in model_of
     ]
-    frame = pd.DataFrame(found, columns=["configuration", "method", "seed", "place", "value"])
+    frame = pd.DataFrame(found, columns=columns)
     return frame.sort_values(["configuration", "seed", "place"], ignore_index=True)
 
 

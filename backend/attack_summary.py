@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from backend.anchors import ANCHORS
 from backend.evidence import Evidence
 from backend.objectives import Configuration, oracle_of
 from backend.recovery import Curves, envelope, recovery
@@ -166,7 +167,7 @@ def agreement(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     `attacks` is a list of {"one", "other", "tau", "methods"}, `seeds` one of {"attack", "tau", "pairs"} with the mean over
     all pairs of seeds. Base and oracle are no methods; fewer than three methods give no ranking.
     """
-    ranked = [row for row in rows if row["method"] not in ("base", "oracle")]
+    ranked = [row for row in rows if row["method"] not in ANCHORS]
     names = list(dict.fromkeys(name for row in ranked for name in row["attacks"]))
     means = {n: [row["attacks"].get(n, {}).get("mean") for row in ranked] for n in names}
     pairs = [(one, other) for i, one in enumerate(names) for other in names[i + 1 :]]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from backend import catalogue
+from backend.stage import UserError
 
 
 def of_method(declared: Mapping[str, Any]) -> list[str]:
@@ -18,8 +19,7 @@ def of_recipe(stages: Iterable[Mapping[str, Any]]) -> list[str]:
     A wrapper makes the whole of it black-box only; its data are those that any stage takes.
     """
     told = list(stages)
-    known = {part.name: part.declared for part in catalogue.parts("methods")}
-    declared = [known[stage["name"]] for stage in told if stage["name"] in known]
+    declared = [one for one in (_declared(stage["name"]) for stage in told) if one is not None]
     black = any(one["threat_model"] == "black_box" for one in declared)
     found = ["black-box only"] if black or any(s.get("stage") == "wrap" for s in told) else []
     if not told or len(declared) < len(told):
@@ -27,6 +27,14 @@ def of_recipe(stages: Iterable[Mapping[str, Any]]) -> list[str]:
     groups = {word for one in declared for word in one["data_access"].split(" and ")} - {"none"}
     all_labels = {"forget", "retain"} <= groups
     return found if all_labels else [*found, data(" and ".join(sorted(groups)) or "none")]
+
+
+def _declared(name: str) -> Mapping[str, Any] | None:
+    """What a method declares; None where others' results name one that is not known here."""
+    try:
+        return catalogue.part("methods", name).declared
+    except UserError:
+        return None
 
 
 def data(access: str) -> str:

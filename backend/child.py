@@ -247,6 +247,13 @@ def _told_to_stop(stopping: threading.Event, busy: threading.Event) -> None:
         raise SystemExit(0)
 
 
+def told_to_return() -> threading.Event:
+    """Set once this process gets SIGTERM: its run then keeps its state and goes back to the queue."""
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    return stopping
+
+
 def die_with_parent() -> None:
     """End this process with its worker: by the kernel on Linux, elsewhere by looking once a second."""
     parent = os.getppid()

@@ -1,10 +1,12 @@
 """What every number is: its formula, direction, floor and source, and what it does not tell."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from backend import catalogue
+from backend.charts.axes import PARTS
+from backend.tables import column_of
 
 ARROWS = {"up": "↑ more is more capability", "down": "↓ more is less capability", "none": "neither end is better"}  # fmt: skip
 COUNTS = {
@@ -13,6 +15,9 @@ COUNTS = {
     "policy": "would succeed against the oracle too, so it never counts",
     "probe": "reads what is inside and never counts",
 }
+BETTER = {"higher": "↑ higher is better", "lower": "↓ lower is better", None: "no end is better"}
+FACTS = ("summary", "direction", "range", "source", "limits")  # that importers can tell
+MOST_FILES = 3  # that are named
 CAUTIONS = (
     "A tiny model's ranking of methods is not a large one's.",
     "Facts that were added by fine-tuning are easier to remove for good than those of pretraining: robustness is overstated.",
@@ -28,7 +33,7 @@ class Definition:
 
     name: str
     label: str
-    kind: str  # objective, metric, attack
+    kind: str  # objective, metric, attack, or reported by others
     summary: str
     formula: str = ""
     direction: str = ""
@@ -93,6 +98,47 @@ def definitions() -> Iterator[Definition]:
         yield _metric(part)
     for part in catalogue.parts("attacks"):
         yield _attack(part)
+
+
+def reported(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Definition]:
+    """What imported studies' files report, one definition a column of the frontier's frame; documents by their names.
+
+    Where several studies report a number of one name, each fact says all that they say.
+    """
+    found: dict[str, list[Definition]] = {}
+    for study, document in documents.items():
+        about = document.get("imported", {})
+        for name, declared in document["metrics"].items():
+            found.setdefault(column_of(name), []).append(_reported(study, name, declared, about))
+    for column, every in found.items():
+        first = {
+            name: "; ".join(dict.fromkeys(getattr(one, name) for one in every)) for name in FACTS
+        }
+        yield Definition(column, every[0].label, "reported by others", **first)
+
+
+def _reported(
+    study: str, name: str, declared: Mapping[str, Any], about: Mapping[str, Any]
+) -> Definition:
+    unit = f" {declared['unit']}" if declared["unit"] else ""
+    files = [path.rpartition("/")[2] for path in about.get("files", {})]
+    more = f" and {len(files) - MOST_FILES} more" if len(files) > MOST_FILES else ""
+    return Definition(
+        column_of(name),
+        str(declared["label"]),
+        "reported by others",
+        f"{study} reports it as {name}: {declared['label']}",
+        direction=f"{BETTER[declared['better']]}; {ARROWS[declared['direction']]}",
+        range=f"{_ends(declared['range'])}{unit}",
+        source=f"{about.get('kind', 'import')}: {', '.join(files[:MOST_FILES])}{more}",
+        limits="Not measured here: how it was computed is in its source.",
+    )
+
+
+def definition_of(name: str, known: Collection[str]) -> str:
+    """The name under which an axis is defined: its own, or its metric's where it is one on a part of the data."""
+    head, _, rest = name.partition("_")
+    return rest if name not in known and head in PARTS and rest in known else name
 
 
 def _metric(part: catalogue.Part) -> Definition:

@@ -211,10 +211,20 @@ class Evidence:
         mine = mine[mine["value"].notna()].sort_values("step", kind="stable")
         return {cast(int, run): list(group) for run, group in mine.groupby("run")["value"]}
 
+    def is_imported(self, model: int) -> bool:
+        """Whether somebody else made the model: nothing is known of what that took."""
+        return self.rows[model].origin == "imported"
+
+    def seeds_of(self, configuration: Mapping[str, Any]) -> list[int]:
+        """The study's seeds that the configuration has: all of them, but in others' results perhaps fewer."""
+        return [seed for seed in self.seeds if str(seed) in configuration["runs"]]
+
     def overhead(self, model: int | None) -> float | None:
         """FLOPs of a pass through the model over its base's: 1 without a wrapper; None where nobody measured."""
-        if model is None or self.rows[model].stage != "wrap":
-            return None if model is None else 1.0
+        if model is None or self.is_imported(model):
+            return None
+        if self.rows[model].stage != "wrap":
+            return 1.0
         table = self.measurements
         mine = table[(table["run"] == model) & (table["metric"] == "inference_overhead")]
         return float(mine["value"].iloc[-1]) if len(mine) else None
@@ -331,13 +341,15 @@ class Evidence:
         return seen
 
     def spent(self, model: int | None, column: str) -> float | None:
-        """The sum of a ledger's column over the model's ancestors; None until all are complete."""
-        if model is None or self.rows[model].state != "complete":
+        """The sum of a ledger's column over the model's ancestors; None until all are complete, and for others' runs."""
+        if model is None or self.rows[model].state != "complete" or self.is_imported(model):
             return None
         return self._total(self.ancestors(model), column)
 
     def searched(self, models: Collection[int | None]) -> float | None:
-        """FLOPs of the trials of all searches that led to these models, each trial once."""
+        """FLOPs of the trials of all searches that led to these models, each trial once; None for others' models."""
+        if any(model is not None and self.is_imported(model) for model in models):
+            return None
         runs = {run for model in models if model is not None for run in self.ancestors(model)}
         trials = {one for run in runs for role, one in self.given.get(run, []) if role in TRIALS}
         return self._total(trials, "flops")

@@ -6,19 +6,24 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import altair as alt
 import pandas as pd
 import vl_convert
 
+from backend import bibliography, paper_tables, table_text
+from backend.anchors import ANCHORS, competing
 from backend.attack_frames import matrix
 from backend.charts.attacks import matrix_chart
-from backend.charts.frontier import caption, frontier_chart
+from backend.charts.captions import caption
+from backend.charts.frontier import coloured, frontier_chart
 from backend.charts.labels import labels_chart, series
+from backend.charts.presets import DEFAULT, preset_of
+from backend.charts.printing import Figure, plain, printed
 from backend.charts.robustness import (
     WORST,
     compute_chart,
@@ -27,131 +32,111 @@ from backend.charts.robustness import (
     oracle_matching_chart,
     relearning_chart,
 )
-from backend.charts.theme import ANCHOR, GROUND, paper
 from backend.frontier import frame as frame_of
+from backend.spreadsheets import csv
 from backend.stage import UserError
+from backend.tables import matching_frame
 
 MANIFEST = "manifest.json"
-PACKAGES = ("altair", "vl-convert-python", "moocore", "pandas", "numpy", "scipy")
-TABLE = {
-    "configuration": "Configuration",
-    "robust_forget_quality": "Robust",
-    "claimed_forget_quality": "Claimed",
-    "utility": "Utility",
-    "compute": "Compute",
-}
+PACKAGES = ("altair", "vl-convert-python", "moocore", "pandas", "numpy", "scipy", "statsmodels")
+DOTS = 300  # an inch
 
 
-def specification(chart: Any) -> dict[str, Any]:
-    """The Vega-Lite specification of the paper's copy of a chart, data included.
+def figure(chart: Any, preset: str = DEFAULT, greys: bool = False) -> Figure:
+    """The chart (or its Vega-Lite specification) as a figure of a preset's size; UserError names the presets.
 
-    Paper is white: what a chart drew for a dark page takes its light colour.
+    The same chart is laid out once, however many kinds of files are made of it.
     """
-    with alt.data_transformers.disable_max_rows():
-        text = json.dumps(paper(chart).to_dict())
-    for colours in (GROUND, ANCHOR):
-        text = text.replace(colours["dark"], colours["light"])
-    found: dict[str, Any] = json.loads(text)
-    return found
+    known = preset_of(preset)
+    return _figure(json.dumps(plain(chart)), known.name, greys)
 
 
-def vega(chart: Any) -> bytes:
+@lru_cache(maxsize=16)
+def _figure(text: str, preset: str, greys: bool) -> Figure:
+    return printed(json.loads(text), preset_of(preset), greys)
+
+
+def specification(chart: Any, preset: str = DEFAULT, greys: bool = False) -> dict[str, Any]:
+    """The Vega-Lite specification of the paper's copy of a chart, data included."""
+    return figure(chart, preset, greys).specification
+
+
+def vega(chart: Any, preset: str = DEFAULT, greys: bool = False) -> bytes:
     """The Vega-Lite JSON."""
-    return json.dumps(specification(chart), indent=1, ensure_ascii=False).encode()
+    made = specification(chart, preset, greys)
+    return json.dumps(made, indent=1, ensure_ascii=False).encode()
 
 
-def png(chart: Any) -> bytes:
-    """A bitmap at 300 dots per inch."""
-    return bytes(vl_convert.vegalite_to_png(specification(chart), ppi=300))
+def png(chart: Any, preset: str = DEFAULT, greys: bool = False, dots: int = DOTS) -> bytes:
+    """A bitmap at 300 dots per inch, or as many as are asked for."""
+    return bytes(vl_convert.vegalite_to_png(specification(chart, preset, greys), ppi=dots))
 
 
-def svg(chart: Any) -> bytes:
-    """A vector picture with real text; fonts are the reader's. For print take the PDF."""
-    return str(vl_convert.vegalite_to_svg(specification(chart))).encode()
+def svg(chart: Any, preset: str = DEFAULT, greys: bool = False) -> bytes:
+    """A vector picture with real text; where the reader lacks its font, Arial's letters are as wide."""
+    return str(vl_convert.vegalite_to_svg(specification(chart, preset, greys))).encode()
 
 
-def pdf(chart: Any) -> bytes:
-    """One page of the chart's size with its fonts embedded."""
-    return bytes(vl_convert.vegalite_to_pdf(specification(chart)))
+def pdf(chart: Any, preset: str = DEFAULT, greys: bool = False) -> bytes:
+    """One page of the figure's size with its fonts embedded."""
+    return bytes(vl_convert.vegalite_to_pdf(specification(chart, preset, greys)))
 
 
-def html(chart: Any) -> bytes:
+def html(chart: Any, preset: str = DEFAULT, greys: bool = False) -> bytes:
     """A page of its own that needs no network."""
-    return str(vl_convert.vegalite_to_html(specification(chart), bundle=True)).encode()
+    made = specification(chart, preset, greys)
+    return str(vl_convert.vegalite_to_html(made, bundle=True)).encode()
 
 
-def csv(frame: pd.DataFrame) -> bytes:
-    """The frame, comma separated; what is unknown is empty."""
-    return frame.to_csv(index=False).encode()
+def records(frame: pd.DataFrame) -> bytes:
+    """The frame as JSON, one object a row; what is unknown is null, and no digit is lost."""
+    text = frame.to_json(orient="records", double_precision=15, force_ascii=False, indent=1)
+    return str(text).encode()
 
 
-def latex(frame: pd.DataFrame) -> bytes:
-    """A booktabs table of the objectives, mean ± half the interval over seeds; its evidence in a comment above."""
-    lines = [f"% {_evidence(frame)}", r"\begin{tabular}{lrrrr}", r"\toprule"]
-    lines += [" & ".join(TABLE.values()) + r" \\", r"\midrule"]
-    lines += [
-        " & ".join(_cells(row, r"$\pm$", "---", _escaped)) + r" \\" for row in _records(frame)
-    ]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""]).encode()
+def table_of(
+    frame: pd.DataFrame, document: Mapping[str, Any] | None = None, reference: str | None = None
+) -> paper_tables.Table:
+    """The paper's table of a frontier document's configurations that the frame holds; without a document the frame's own."""
+    if document is None:
+        return table_text.of_frame(frame, "data")
+    held = set(frame["configuration"]) if "configuration" in frame else set()
+    rows = [
+        row for row in document["rows"]
+        if row["configuration"] in held or row["method"] in ANCHORS
+    ]  # fmt: skip
+    measured = [document["reference"][name] for name in ("metric_forget", "metric_retain")]
+    chosen = [name for name in measured if any(name in row["metrics"] for row in rows)]
+    return paper_tables.table({**document, "rows": rows}, chosen, reference)
 
 
-def markdown(frame: pd.DataFrame) -> bytes:
-    """The same as a Markdown table, its evidence below."""
-    lines = ["| " + " | ".join(TABLE.values()) + " |", "| --- " + "| ---: " * 4 + "|"]
-    lines += ["| " + " | ".join(_cells(row, "±", "—", _barred)) + " |" for row in _records(frame)]
-    return "\n".join([*lines, "", _evidence(frame), ""]).encode()
+def latex(frame: pd.DataFrame, document: Mapping[str, Any] | None = None) -> bytes:
+    """A booktabs table: of the document's objectives with intervals and marks, or of the frame's columns."""
+    return table_text.latex(table_of(frame, document)).encode()
 
 
-def _evidence(frame: pd.DataFrame) -> str:
-    """What every number of a table rests on."""
-    if frame.empty:
-        return "No configuration has a number yet."
-    row = frame.iloc[0]
-    seeds = f"{row['seeds']} seed{'s' if row['seeds'] != 1 else ''}"
-    spread = ", ± half of Student's 95 % interval over seeds" if row["seeds"] > 1 else ""
-    return (
-        f"Mean over {seeds}{spread}; worst case over {row['grid_size']} attack cells,"
-        f" {row['budget']} steps; anchor: {row['anchor']}."
-    )
+def markdown(frame: pd.DataFrame, document: Mapping[str, Any] | None = None) -> bytes:
+    """The same as a Markdown table, its notes below."""
+    return table_text.markdown(table_of(frame, document)).encode()
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+def bibtex(words: Iterable[str]) -> bytes:
+    """BibTeX of the parts of these names or labels; a comment where none of them follows a paper."""
+    found = bibliography.bibtex(words)
+    return (found or "% None of the parts shown follows a paper that is known here.\n").encode()
 
 
-def _cells(
-    row: Mapping[str, Any], between: str, unknown: str, text: Callable[[str], str]
-) -> list[str]:
-    cells = [text(row["configuration"])]
-    for name in list(TABLE)[1:]:
-        mean, high = row[name], row.get(f"{name}_high")
-        if mean is None or pd.isna(mean):
-            cells.append(unknown)
-            continue
-        wide = high is not None and not pd.isna(high)
-        cells.append(f"{mean:.3f} {between} {high - mean:.3f}" if wide else f"{mean:.3f}")
-    return cells
+def checksums(files: Mapping[str, bytes]) -> dict[str, str]:
+    """SHA-256 of every file by its name."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
 
 
-LATEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "→": r"$\to$",
-        "α": r"$\alpha$",
-        "β": r"$\beta$",
-        **{sign: f"\\{sign}" for sign in "_%&#${}"},
+def versions() -> dict[str, Any]:
+    """The versions of Python and of the packages that a picture depends on."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
     }
-)
-
-
-def _escaped(text: str) -> str:
-    return text.translate(LATEX)
-
-
-def _barred(text: str) -> str:
-    return text.replace("|", r"\|").replace("\n", " ")
 
 
 def _along(curves: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -173,7 +158,7 @@ def charts(document: Mapping[str, Any], curves: pd.DataFrame) -> dict[str, Any]:
         found["frontier"] = frontier_chart(frame)
     if len(frame) and frame["robust_forget_quality"].notna().any():
         found["compute"] = compute_chart(frame)
-        found["dumbbell"] = dumbbell_chart(frame[~frame["method"].isin(["base", "oracle"])])
+        found["dumbbell"] = dumbbell_chart(frame[competing(frame)])
     if len(frame) and len(document["attacks"]) > 1:
         found["attacks"] = matrix_chart(matrix(document))
     if len(frame) and len(series(frame).dropna(subset=["robust_forget_quality"])):
@@ -182,27 +167,35 @@ def charts(document: Mapping[str, Any], curves: pd.DataFrame) -> dict[str, Any]:
         found[f"grid{name}"] = grid_chart(mine, metric)
         if (mine["cell"] == WORST).any():
             found[f"relearning{name}"] = relearning_chart(mine, metric)
-    matched = pd.DataFrame(document.get("oracle_matching", []))
-    matched = matched.dropna(subset=["kl", "after"]) if len(matched) else matched
+    matched = matching_frame(document).dropna(subset=["kl", "after"])
     if len(matched):
         found["oracle_matching"] = oracle_matching_chart(matched)
     return found
 
 
-WRITERS = {"png": png, "svg": svg, "pdf": pdf, "html": html, "vl.json": vega}
+WRITERS: dict[str, Any] = {"png": png, "svg": svg, "pdf": pdf, "html": html, "vl.json": vega}
 
 
-def bundle(document: Mapping[str, Any], curves: pd.DataFrame, directory: Path) -> list[Path]:
-    """Write a study's data, plots, tables and manifest into a directory; the files' paths.
+def bundle(
+    document: Mapping[str, Any],
+    curves: pd.DataFrame,
+    directory: Path,
+    preset: str = DEFAULT,
+    reference: str | None = None,
+) -> list[Path]:
+    """Write a study's data, plots, tables, references and manifest into a directory; the files' paths.
+
+    Plots have the preset's size; the table tests against the configuration `reference`, without one the study's first.
 
     A new directory appears whole or not at all. In one that exists every file is replaced whole, the manifest last; an
     earlier bundle's files go, anybody else's stay.
 
     Raises:
-        UserError: the directory cannot be written, or a file of somebody else's has a name of the bundle's
+        UserError: the directory cannot be written, a file of somebody else's has a name of the bundle's, or there is no
+            such preset or reference
     """
     target = Path(directory)
-    files = _files(document, curves)
+    files = _files(document, curves, preset_of(preset).name, reference)
     made: Path | None = None
     try:
         _refuse_strangers(target, files)
@@ -255,25 +248,31 @@ def _move(made: Path, target: Path, names: Sequence[str]) -> None:
         os.replace(made / name, target / name)
 
 
-def _files(document: Mapping[str, Any], curves: pd.DataFrame) -> dict[str, bytes]:
+def _files(
+    document: Mapping[str, Any], curves: pd.DataFrame, preset: str, reference: str | None
+) -> dict[str, bytes]:
     """Every file of a bundle by its path in it, the manifest with the checksum of all others last."""
     frame = frame_of(document)
+    table = table_of(frame, document, reference)
+    table.caption = caption(frame)
+    said = (caption(frame), coloured(frame).told(), table.notes[0])
     files = {
         "data/frontier.json": json.dumps(document, indent=1, ensure_ascii=False).encode(),
         "data/frontier.csv": csv(frame),
         "data/relearning.csv": csv(curves),
         "data/attacks.csv": csv(matrix(document)),
-        "tables/frontier.tex": latex(frame),
-        "tables/frontier.md": markdown(frame),
-        "caption.txt": f"{caption(frame)} {_evidence(frame)}\n".encode(),
+        "tables/frontier.tex": table_text.latex(table).encode(),
+        "tables/frontier.md": table_text.markdown(table).encode(),
+        "references.bib": bibtex(bibliography.of_document(document)),
+        "caption.txt": f"{' '.join(word for word in said if word)}\n".encode(),
     }
     for name, chart in charts(document, curves).items():
-        files |= {f"plots/{name}.{ending}": write(chart) for ending, write in WRITERS.items()}
+        files |= {f"plots/{name}.{end}": write(chart, preset) for end, write in WRITERS.items()}
     told = ("study", "revision", "setting", "budget", "anchor", "attacks", "attack_grid_size")
     manifest = {
         **{key: document[key] for key in told},
-        "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in PACKAGES},
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        "preset": preset,
+        **versions(),
+        "files": checksums(files),
     }
     return files | {MANIFEST: json.dumps(manifest, indent=1, ensure_ascii=False).encode()}

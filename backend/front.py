@@ -6,9 +6,11 @@ from typing import Any
 import moocore
 import numpy as np
 
+from backend.anchors import ANCHORS
+from backend.statistics import summary
+
 OBJECTIVES = {"robust_forget_quality": "up", "utility": "up", "compute": "down"}
 REFERENCE_POINT = {"robust_forget_quality": 0.0, "utility": 0.0, "compute": 1.0}
-ANCHORS = ("base", "oracle")  # references, not competitors
 RESAMPLES = 1000
 SIGNS = np.array([-1.0 if way == "up" else 1.0 for way in OBJECTIVES.values()])
 
@@ -70,3 +72,27 @@ def _probabilities(rows: Sequence[Mapping[str, Any]]) -> list[float | None]:
         means = values[:, :, seeds_drawn].mean(axis=2)
         kept += moocore.is_nondominated(np.ascontiguousarray(means), keep_weakly=True)
     return (kept / RESAMPLES).tolist()  # type: ignore[no-any-return]
+
+
+def method_volumes(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """The hypervolume of each method's configurations: {"method", "configurations", "left_out", mean, low, high, values}.
+
+    It is taken seed by seed, from the fixed reference point; the interval is Student's over seeds. `left_out` counts the
+    configurations that lack a number in some seed. Largest volume first; methods without any are not listed.
+    """
+    found = []
+    for name, rows in groups.items():
+        values = [[row[objective]["values"] for objective in OBJECTIVES] for row in rows]
+        known = [one for one in values if all(seeds and None not in seeds for seeds in one)]
+        if not known:
+            continue
+        points = SIGNS[:, None] * np.array(
+            known, dtype=float
+        )  # (configurations, objectives, seeds)
+        volumes = [
+            float(moocore.hypervolume(np.ascontiguousarray(points[:, :, seed]), ref=_reference()))
+            for seed in range(points.shape[2])
+        ]
+        counted = {"configurations": len(known), "left_out": len(rows) - len(known)}
+        found.append({"method": name, **counted, **summary(volumes)})
+    return sorted(found, key=lambda one: -one["mean"])

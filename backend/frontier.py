@@ -87,6 +87,7 @@ def build(
         ],
         "attack_grid_size": sum(len(a["grid"]) for a in attacks),
         "anchor": _anchor(evidence),
+        "metrics": evidence.metrics,
         "reference": _reference(evidence, rows, until, teaching),
         "placebo": taught,
         "attack_agreement": agreement(rows),
@@ -166,7 +167,8 @@ def _row(
     budget: int | None,
     teaching: Collection[str],
 ) -> dict[str, Any]:
-    models = [evidence.model(configuration, seed) for seed in evidence.seeds]
+    seeds = evidence.seeds_of(configuration)
+    models = [evidence.model(configuration, seed) for seed in seeds]
     every = objectives.under_attacks(evidence, configuration, budget)
     robust = objectives.robustness(evidence, configuration, every, teaching)
     claimed, reasons = objectives.claimed(evidence, configuration)
@@ -178,7 +180,7 @@ def _row(
         "key": configuration["key"],
         "method": configuration["method"],
         "stages": configuration["stages"],
-        "seeds": len(evidence.seeds),
+        "seeds": len(seeds),
         "utility": summary(objectives.utilities(evidence, configuration)),
         "claimed_forget_quality": summary(claimed),
         "robust_forget_quality": summary(robust["values"]),
@@ -202,7 +204,9 @@ def _row(
         "front_probability": None,
         "hypervolume_contribution": None,
         "reasons": reasons + robust["reasons"],
-        "label_fraction": _label_fraction(configuration["stages"]),
+        "label_fraction": None
+        if origins == {"imported"}
+        else _label_fraction(configuration["stages"]),
         "badges": badges.of_recipe(configuration["stages"]),
         "models": models,
         "raw": robust["raw"],
@@ -241,7 +245,8 @@ def _cell_counts(evidence: Evidence, models: Sequence[int | None]) -> tuple[int,
 def _weaknesses(evidence: Evidence, row: Mapping[str, Any]) -> list[str]:
     """What a reader should know before leaning on a row."""
     grid = sum(len(a["grid"]) for a in evidence.attacks if a["counts"] in COUNTED)
-    found = ["1 seed"] if row["seeds"] == 1 else []
+    found = ["not run here"] if row["origin"] == "imported" else []
+    found += ["1 seed"] if row["seeds"] == 1 else []
     if grid < SMALL_GRID and row["origin"] == "run":
         found.append(f"attack grid of {grid}")
     lacking = row["cells_total"] - row["cells_done"]

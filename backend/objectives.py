@@ -27,8 +27,10 @@ def utilities(evidence: Evidence, configuration: Configuration) -> list[float | 
 
 def lowest_utilities(evidence: Evidence, configuration: Configuration) -> list[float | None]:
     """The worst utility of every seed while its model was made, on validation data; None where nobody looked."""
-    scale = evidence.scale_of(evidence.retain, "retain_validation")
     found: list[float | None] = []
+    if not evidence.retain:  # others' results tell nothing of the way there
+        return [None] * len(evidence.seeds)
+    scale = evidence.scale_of(evidence.retain, "retain_validation")
     for seed in evidence.seeds:
         seen = evidence.along(evidence.model(configuration, seed))
         base = evidence.value(evidence.base(seed), evidence.retain, "retain_validation")

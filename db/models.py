@@ -7,48 +7,28 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     CheckConstraint,
-    DateTime,
     ForeignKey,
     Index,
     LargeBinary,
     MetaData,
     String,
-    Text,
-    TypeDecorator,
     UniqueConstraint,
     desc,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from db.values import Json, UtcDateTime, Words
 
 STAGES = ("base", "oracle", "pretrain", "suppress", "robustify", "wrap", "evaluate", "attack")
 STATES = ("waiting", "running", "complete", "failed", "cancelled", "lost")
+BLOCKS = ("text", "chart", "table", "case", "gates")
+DECISIONS = ("approve", "needs work", "reject")
 MODEL_STAGES = ("base", "oracle", "pretrain", "suppress", "robustify", "wrap")
 
 # A link to a run, or a cached version of the data, never means something else after a deletion.
 NEVER_REUSED = {"sqlite_autoincrement": True}
-
-Json = JSON().with_variant(JSONB, "postgresql")
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time, always in UTC; SQLite would hand it back without a zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
-        """What is stored: the moment in UTC."""
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
-        """What was stored, with its zone."""
-        if value is None or value.tzinfo is not None:
-            return value
-        return value.replace(tzinfo=UTC)
 
 
 def now() -> datetime:
@@ -86,6 +66,7 @@ class Study(Table):
     origin: Mapped[str] = mapped_column(String(20), default="run")
     document: Mapped[dict[str, Any]] = mapped_column(Json)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    trashed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Run(Table):
@@ -129,7 +110,7 @@ class Run(Table):
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     step: Mapped[int | None]
     steps_total: Mapped[int | None]
-    message: Mapped[str | None] = mapped_column(Text)
+    message: Mapped[str | None] = mapped_column(Words)
 
     # The ledger of a finished run: what it took.
     steps: Mapped[int | None]
@@ -137,11 +118,14 @@ class Run(Table):
     flops: Mapped[float | None]
     seconds: Mapped[float | None]
     peak_memory: Mapped[int | None] = mapped_column(BigInteger)
-    note: Mapped[str | None] = mapped_column(Text)
+    note: Mapped[str | None] = mapped_column(Words)
     chosen: Mapped[dict[str, Any] | None] = mapped_column(Json)
     environment: Mapped[dict[str, Any] | None] = mapped_column(Json)
-    error: Mapped[str | None] = mapped_column(Text)
-    traceback: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Words)
+    traceback: Mapped[str | None] = mapped_column(Words)
+
+    archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    trashed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class RunInput(Table):
@@ -211,9 +195,9 @@ class Sample(Table):
     step: Mapped[int] = mapped_column(primary_key=True)
     item: Mapped[int] = mapped_column(primary_key=True)
     category: Mapped[str] = mapped_column(String(60), default="")
-    question: Mapped[str] = mapped_column(Text)
-    expected: Mapped[str] = mapped_column(Text)
-    answer: Mapped[str] = mapped_column(Text)
+    question: Mapped[str] = mapped_column(Words)
+    expected: Mapped[str] = mapped_column(Words)
+    answer: Mapped[str] = mapped_column(Words)
     correct: Mapped[bool | None]
     attempt: Mapped[int]
 
@@ -225,7 +209,7 @@ class Artifact(Table):
 
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
     kind: Mapped[str] = mapped_column(String(40), primary_key=True)
-    path: Mapped[str] = mapped_column(Text)
+    path: Mapped[str] = mapped_column(Words)
     bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
     attempt: Mapped[int]
@@ -248,6 +232,7 @@ class Worker(Table):
     state: Mapped[str] = mapped_column(String(20), default="running")
     started_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     heartbeat_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    machine: Mapped[dict[str, Any] | None] = mapped_column(Json)
 
 
 class Event(Table):
@@ -260,7 +245,7 @@ class Event(Table):
     run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), index=True)
     worker_id: Mapped[str | None] = mapped_column(String(64))
     kind: Mapped[str] = mapped_column(String(40))
-    text: Mapped[str] = mapped_column(Text, default="")
+    text: Mapped[str] = mapped_column(Words, default="")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
@@ -271,3 +256,59 @@ class Flag(Table):
 
     name: Mapped[str] = mapped_column(String(40), primary_key=True)
     value: Mapped[str] = mapped_column(String(200))
+
+
+class Report(Table):
+    """A report: blocks in an order. Once frozen, the text `frozen` is what it shows, whatever happens to runs later.
+
+    `frozen` is text and not JSON, because a database may write JSON anew; `sha256` is that of its UTF-8 bytes.
+    """
+
+    __tablename__ = "report"
+    __table_args__ = (NEVER_REUSED,)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    frozen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    frozen: Mapped[str | None] = mapped_column(Words)
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class ReportBlock(Table):
+    """A part of a report: text, chart, table, case or gates; it holds its data, not a reference to it.
+
+    `created_at` says when the data were taken, `updated_at` which version of the block somebody has seen.
+    """
+
+    __tablename__ = "report_block"
+    __table_args__ = (
+        CheckConstraint(_one_of("kind", BLOCKS), name="kind"),
+        NEVER_REUSED,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    report_id: Mapped[int] = mapped_column(ForeignKey("report.id", ondelete="CASCADE"), index=True)
+    position: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(20))
+    title: Mapped[str] = mapped_column(String(200), default="")
+    content: Mapped[dict[str, Any]] = mapped_column(Json)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class ReportEvent(Table):
+    """The audit trail of a report: what was done, by whom, why. Rows are added and never changed."""
+
+    __tablename__ = "report_event"
+    __table_args__ = (NEVER_REUSED,)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    report_id: Mapped[int] = mapped_column(ForeignKey("report.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str] = mapped_column(String(40))
+    author: Mapped[str] = mapped_column(String(200), default="")
+    text: Mapped[str] = mapped_column(Words, default="")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

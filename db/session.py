@@ -10,6 +10,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from db.values import as_json
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30
 
@@ -32,13 +34,15 @@ def database_url() -> str:
     return given or f"sqlite:///{(home() / 'lethe.db').absolute()}"
 
 
-def open_database(create: bool = True) -> Engine | None:
+def open_database(create: bool = True, url: str | None = None) -> Engine | None:
     """The engine of the database, brought up to date; without `create`, None where there is none.
+
+    The database is that of `database_url()`, unless another one's `url` is given.
 
     Raises:
         DatabaseProblem: it cannot be read, is not one of ours, or is of a newer version
     """
-    return _opened(database_url(), create)
+    return _opened(url or database_url(), create)
 
 
 def require_database() -> Engine:
@@ -46,6 +50,15 @@ def require_database() -> Engine:
     engine = open_database(create=True)
     assert engine is not None, "open_database(create=True) gave nothing"
     return engine
+
+
+def close(url: str) -> bool:
+    """Give up all connections to a database; False where this process has none."""
+    with _lock:
+        engine = _engines.pop(url, None)
+    if engine is not None:
+        engine.dispose()
+    return engine is not None
 
 
 def reader(engine: Engine) -> Engine:
@@ -99,7 +112,9 @@ def _make_folder(folder: Path) -> None:
 def _connected(url: str, **options: Any) -> Engine:
     foreign_keys = options.pop("foreign_keys", True)
     try:
-        engine = create_engine(url, **options)
+        # A server that was restarted has closed what we held: look before each use. Files do not restart.
+        served = make_url(url).get_backend_name() != "sqlite"
+        engine = create_engine(url, json_serializer=as_json, pool_pre_ping=served, **options)
     except (SQLAlchemyError, ImportError) as problem:
         raise DatabaseProblem(f"The database {_shown(url)} cannot be used: {problem}") from problem
     if engine.dialect.name == "sqlite":

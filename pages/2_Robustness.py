@@ -4,33 +4,49 @@ import app
 
 app.guard()
 
+from typing import Any  # noqa: E402
+
 import pandas as pd  # noqa: E402
 import streamlit as st  # noqa: E402
 
+from backend.anchors import ANCHORS, competing  # noqa: E402
+from backend.charts.families import order_of  # noqa: E402
 from backend.charts.robustness import (  # noqa: E402
     WORST,
     cells_chart,
     compute_chart,
+    compute_families,
     dumbbell_chart,
     oracle_matching_chart,
     relearning_chart,
 )
 from backend.frontier import frame as frame_of  # noqa: E402
+from backend.tables import matching_frame  # noqa: E402
 from db import reads as database  # noqa: E402
-from pages.components import reads  # noqa: E402
+from pages.components import reads, selection  # noqa: E402
 from pages.components.attack_matrix import add_attack, agreement, matrix_section  # noqa: E402
 from pages.components.downloads import downloads  # noqa: E402
+from pages.components.drawing import quickly  # noqa: E402
 from pages.components.inside import (  # noqa: E402
     membership_section,
     places_section,
     verdict_section,
 )
-from pages.components.matching import matching_frame  # noqa: E402
+from pages.components.leads import lead_on  # noqa: E402
 
 
-def relearning(study: str, metric: str) -> None:
-    """Worst case of every configuration, and every cell of one."""
+@st.cache_resource(max_entries=20, show_spinner=False)
+def relearning_picture(
+    study: str, attack: str, metric: str, theme: str, now: tuple[str, ...], _curves: pd.DataFrame
+) -> Any:
+    """The picture of thousands of looks, built once for each state of the database."""
+    return relearning_chart(_curves, metric, theme)
+
+
+def relearning(study: str, metric: str, known: set[str]) -> None:
+    """Worst case of every known configuration, and every cell of one."""
     curves = reads.curves(study)
+    curves = curves[curves["configuration"].isin(known)]
     if curves.empty:
         st.info("No attack cell is complete yet.")
         return
@@ -46,13 +62,25 @@ def relearning(study: str, metric: str) -> None:
         "The worst case over the grid: at every step the attacker keeps the cell and step that look best on the validation part."
     )
     if (curves["cell"] == WORST).any():
-        chart = relearning_chart(curves, metric, reads.theme())
-        st.altair_chart(chart, key="relearning", alt="Forget metric along the attack's steps")
+        engine = reads.engine()
+        now = () if engine is None else (str(engine.url), database.finished_version(engine))
+        along = str(curves["attack"].iloc[0])
+        now += tuple(sorted(known))  # a narrower view is another picture
+        chart = relearning_picture(study, along, metric, reads.theme(), now, curves)
+        st.altair_chart(
+            quickly(chart), key="relearning", alt="Forget metric along the attack's steps"
+        )
         downloads(chart, curves, f"{study}-relearning", table=False)
     names = list(dict.fromkeys(curves["configuration"]))
-    name = st.selectbox("Every cell of the grid for", names, key="cells", bind="query-params")
+    mine = [row for row in selection.selected(study, names) if row in names]
+    first = names.index(mine[0]) if mine else 0
+    name = st.selectbox(
+        "Every cell of the grid for", names, first, key="cells", bind="query-params"
+    )
     mine = curves[curves["configuration"] == name]
-    st.altair_chart(cells_chart(mine, metric), key="cells_chart", alt=f"Every attack on {name}")
+    st.altair_chart(
+        quickly(cells_chart(mine, metric)), key="cells_chart", alt=f"Every attack on {name}"
+    )
 
 
 def placebo(document: dict) -> None:
@@ -77,7 +105,7 @@ def _guessing(found: dict) -> str:
 
 def matching(study: str, document: dict) -> None:
     """Students of the oracle: do they relearn faster when they come from the base?"""
-    found = matching_frame(study, document)
+    found = matching_frame(document).dropna(subset=["kl", "after"])
     if found.empty:
         return
     st.subheader("Oracle matching")
@@ -86,10 +114,25 @@ def matching(study: str, document: dict) -> None:
     )
     chart = oracle_matching_chart(found)
     st.altair_chart(
-        chart, key="matching", alt="What comes back from students of the oracle, against KL"
+        quickly(chart),
+        key="matching",
+        alt="What comes back from students of the oracle, against KL",
     )
     st.dataframe(found, hide_index=True, width="stretch")
     downloads(chart, found, f"{study}-matching", table=False)
+
+
+def narrowed(study: str, document: dict) -> dict:
+    """The document, on request with the chosen configurations and the references alone."""
+    known = [row["configuration"] for row in document["rows"]]
+    chosen = selection.selected(study, known)
+    lead_on(study, chosen, "Robustness")
+    if not chosen or not st.toggle(
+        f"Only the {len(chosen)} chosen", key="only", bind="query-params"
+    ):
+        return document
+    kept = {*chosen, *(r["configuration"] for r in document["rows"] if r["method"] in ANCHORS)}
+    return {**document, "rows": [r for r in document["rows"] if r["configuration"] in kept]}
 
 
 def page() -> None:
@@ -100,28 +143,30 @@ def page() -> None:
     )
     study = reads.choose_study("No study yet: there is nothing to attack.")
     reads.watch(database.finished_version)
-    document = reads.document(study)
+    whole = reads.document(study)
+    document = narrowed(study, whole)
     frame = frame_of(document)
     if frame.empty:
-        st.info("The study waits. Start a worker on the Jobs page.")
-        st.stop()
+        reads.study_waits()
     metric = document["reference"]["forget_label"]
-    known = frame[~frame["method"].isin(["base", "oracle"])]
+    known = frame[competing(frame)]
     st.subheader("Claimed against robust forget quality")
     if known["robust_forget_quality"].notna().any():
         # The page's height holds axis and title too: room for every name.
         chart = dumbbell_chart(known).properties(height=100 + 36 * len(known))
-        st.altair_chart(chart, key="dumbbell", alt="Claimed against robust forget quality")
-        downloads(chart, frame, f"{study}-dumbbell")
+        st.altair_chart(quickly(chart), key="dumbbell", alt="Claimed against robust forget quality")
+        downloads(chart, frame, f"{study}-dumbbell", document=document)
     else:
         st.info("No configuration has all its attack cells yet.")
     matrix_section(study, document, metric)
     add_attack(study, document)
-    relearning(study, metric)
+    relearning(study, metric, set(frame["configuration"]))
     if known["robust_forget_quality"].notna().any():
         st.subheader("Robustness against compute")
-        chart = compute_chart(frame, reads.theme()).properties(height=460)
-        st.altair_chart(chart, key="compute", alt="Robust forget quality against compute")
+        order = order_of(frame_of(whole))  # all of the study: a narrower view keeps the colours
+        chart = compute_chart(frame, reads.theme(), order).properties(height=460)
+        st.altair_chart(quickly(chart), key="compute", alt="Robust forget quality against compute")
+        st.caption(compute_families(frame, order).told("the tooltip"))
         paper_pair(frame)
     agreement(document)
     verdict_section(document)

@@ -8,6 +8,7 @@ import json  # noqa: E402
 from typing import Any  # noqa: E402
 
 import streamlit as st  # noqa: E402
+from sqlalchemy import Engine  # noqa: E402
 
 from backend import catalogue, plan, study  # noqa: E402
 from backend.commands.queue import forecast_of  # noqa: E402
@@ -18,7 +19,8 @@ from db.session import require_database  # noqa: E402
 from pages.components import reads  # noqa: E402
 from pages.components.form import parsed, part_form, written  # noqa: E402
 from pages.components.recipe_form import attacks_form, named, recipes_form  # noqa: E402
-from pages.components.shown import flops, seconds, size  # noqa: E402
+from pages.components.shown import flops, plain, seconds, size  # noqa: E402
+from pages.components.study_about import studies_table  # noqa: E402
 from pages.components.toml_text import toml_text  # noqa: E402
 
 NEW = "an empty form"
@@ -32,10 +34,16 @@ def starting_point() -> dict[str, Any]:
         if cloned:
             st.info(f"Cloned from run {clone}; change what you like.")
             return cloned
-        st.warning(f"There is no run {clone} to clone.")
+        st.warning(f"There is no run {clone} to clone, or it was imported and never run here.")
     shipped = sorted(catalogue.studies(), key=lambda name: (name != "quick", name))
     names = [*shipped, *(name for name in reads.studies()["name"] if name not in shipped), NEW]
     chosen = str(st.selectbox("Start from", names, key="study", bind="query-params"))
+    if chosen != NEW:
+        told = studies_table(reads.engine(), reads.studies())
+        asks = told.set_index("Study").loc[chosen]
+        st.caption(f"**{plain(asks['Asks'])}** Here: {asks['Here']}.")
+        with st.expander("All studies and what they ask"):
+            st.dataframe(told, hide_index=True, width="stretch", column_config={"Asks": st.column_config.TextColumn(width="large")})  # fmt: skip
     if chosen not in (*shipped, NEW):
         source = stored(chosen)
         if source:
@@ -59,7 +67,7 @@ def clone_of(run_id: int) -> dict[str, Any] | None:
     """A study of the recipe that a run belongs to."""
     engine = reads.engine()
     run = database.run(engine, run_id) if engine else None
-    if engine is None or run is None:
+    if engine is None or run is None or run["origin"] == "imported":
         return None
     setting = {"name": run["setting"]["name"], **run["setting"]["parameters"]}
     source: dict[str, Any] = {"name": f"clone-of-run-{run_id}", "setting": setting, "seeds": [run["seed"]], "recipes": [], "attacks": attacks_of(run)}  # fmt: skip
@@ -94,6 +102,8 @@ def study_form(source: dict[str, Any], problems: list[str]) -> dict[str, Any]:
         made["seeds"] = seeds_field(source.get("seeds", [0]), f"{form}-seeds", problems)
     with columns[2]:
         precision = precision_field(source.get("precision", "fp32"), f"{form}-precision")
+    asks = st.text_input("What it asks", source.get("question", ""), key=f"{form}-question", max_chars=study.LONGEST_QUESTION, help="one sentence for those who look at the results; it changes no run")  # fmt: skip
+    made |= {"question": asks.strip()} if asks.strip() else {}
     made |= {"precision": precision} if precision != "fp32" else {}
     for key in ("oracles", "placebo", "lm_eval"):
         made |= {key: source[key]} if key in source else {}
@@ -157,28 +167,43 @@ def seeds_field(seeds: list[int], key: str, problems: list[str]) -> list[Any]:
     return listed if isinstance(listed, list) else [listed]
 
 
+@st.cache_data(max_entries=40, ttl=60, show_spinner=False)
+def planned(source: str, place: str, version: str, _engine: Engine | None) -> dict[str, Any]:
+    """The plan of a study and its forecast: once for every form and state of the database, not on every keystroke."""
+    resolved = study.resolve(json.loads(source), outline=True)
+    known = set() if _engine is None else database.existing(_engine)
+    return {
+        "name": resolved.document["name"],
+        "absent": resolved.document["setting"].get("absent", ""),
+        "runs": len(resolved.runs),
+        "new": sum(run.fingerprint not in known for run in resolved.runs),
+        "configurations": [c["label"] for c in resolved.document["configurations"]],
+        **forecast_of(resolved, _engine),
+    }
+
+
 def preview(source: dict[str, Any]) -> None:
     """The plan, its cost, the equivalent command, and the button."""
-    resolved = study.resolve(source, outline=True)
     engine = reads.engine()
-    known = set() if engine is None else database.existing(engine)
-    new = sum(run.fingerprint not in known for run in resolved.runs)
-    told = forecast_of(resolved, engine)
+    version = "" if engine is None else database.finished_version(engine)
+    place = "" if engine is None else str(engine.url)
+    told = planned(json.dumps(source, sort_keys=True), place, version, engine)
+    new = told["new"]
     columns = st.columns(4)
     columns[0].metric(
         "New runs",
-        f"{new} of {len(resolved.runs)}",
-        help=f"{len(resolved.runs) - new} exist already and are reused",
+        f"{new} of {told['runs']}",
+        help=f"{told['runs'] - new} exist already and are reused",
     )
     columns[1].metric("Time", seconds(told["seconds"]), help=f"forecast from {told['basis']}")
     columns[2].metric("FLOPs", flops(told["flops"]))
     columns[3].metric("Disk", size(told["disk_bytes"]))
-    name = resolved.document["name"]
-    absent = resolved.document["setting"].get("absent", "")
+    name, absent = told["name"], told["absent"]
     if absent:
         st.warning(f"The plan and its cost are known; it can be queued once its data are here. {absent}")  # fmt: skip
     label = f"Queue {new} runs" if new else "Store the study"
     if st.button(label, type="primary", key="queue", disabled=bool(absent)):
+        resolved = study.resolve(source)
         writes.submit(
             require_database(),
             name=name,
@@ -194,7 +219,7 @@ def preview(source: dict[str, Any]) -> None:
         st.code(f"python -m backend submit {name}.toml && python -m backend work", language="bash")
     with st.expander("Configurations"):
         st.dataframe(
-            [{"configuration": c["label"]} for c in resolved.document["configurations"]],
+            [{"configuration": label} for label in told["configurations"]],
             hide_index=True,
         )
 

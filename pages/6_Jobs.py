@@ -57,7 +57,7 @@ def live(engine: Engine) -> None:
     def follow() -> None:
         if (worker_alive(engine), database.finished_version(engine)) != (alive, seen):
             st.rerun()
-        st.markdown(pulse(engine))
+        st.markdown(pulse(database.workers(engine)))
         queue_view.totals(engine)
         queue_view.running(engine)
 

@@ -1,8 +1,13 @@
-"""Every test has a data directory of its own."""
+"""Every test has a data directory of its own; some run over both databases."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from db import session
+
+pytest_plugins = ["tests.in_browser", "tests.postgres"]
 
 
 @pytest.fixture(autouse=True)
@@ -12,3 +17,26 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LETHE_HOME", str(home))
     monkeypatch.delenv("LETHE_DATABASE_URL", raising=False)
     return home
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is marked `both_databases` over SQLite and over PostgreSQL."""
+    if metafunc.definition.get_closest_marker("both_databases"):
+        metafunc.fixturenames.insert(0, "kind_of_database")  # before a fixture opens a database
+        metafunc.parametrize("kind_of_database", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture
+def kind_of_database(
+    request: pytest.FixtureRequest, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """Which database the test runs over; for PostgreSQL its address is that of a new one."""
+    kind = str(request.param)
+    if kind == "sqlite":
+        yield kind
+        return
+    url = request.getfixturevalue("postgres").new()
+    monkeypatch.setenv("LETHE_DATABASE_URL", url)
+    yield kind
+    opened = session.close(url)
+    assert opened, "the test used another database"

@@ -4,14 +4,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from backend.context import RunContext
-from backend.data import Task
+from backend.data import IGNORE, Examples, Task
 from backend.recipe import execute
 from backend.settings import build_task
 from backend.stage import Answered, Measured, StageOutcome, StageRequest
 
+# Answers of one and two tokens; the last row is filled up on the right.
+HAND_MADE = Examples(
+    np.array([[5, 6, 7, 1], [8, 9, 7, 2], [3, 7, 4, 0]]),
+    np.array([[IGNORE, IGNORE, 1, 4], [IGNORE, IGNORE, 2, IGNORE], [IGNORE, 4, IGNORE, IGNORE]]),
+)
+GEMMA = {
+    "family": "gemma2",
+    "vocab_size": 50,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+}
 PARAMETERS = {"addends": 6, "factors": 6, "base_steps": 40, "batch_size": 32}
 
 

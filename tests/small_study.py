@@ -14,9 +14,8 @@ SETTING = {"name": "arithmetic", "addends": 6, "factors": 6, "base_steps": 30, "
 
 
 def database(folder: Path, monkeypatch: Any) -> Engine:
-    """A new database in the folder, which is the data directory too."""
+    """A new database: in the folder, which is the data directory too, unless the test brings another one."""
     monkeypatch.setenv("LETHE_HOME", str(folder))
-    monkeypatch.delenv("LETHE_DATABASE_URL", raising=False)
     return session.require_database()
 
 

@@ -134,6 +134,7 @@ def test_a_cell_opens_its_numbers_curve_and_examples() -> None:
     labels = [metric.label for metric in at.metric]
     assert {"Recovery", "Area under the curve", "Attacker's FLOPs"} <= set(labels)
     assert any({"question", "expected", "answer"} <= set(d.value.columns) for d in at.dataframe)
+    assert "Answers after Relearning, seed 0, after " in words(at)
     _box(at, "Look at one cell").set_value(name.replace("Relearning", "Tense and paraphrase")).run()
     assert any("in no other way" in info.value for info in at.info)
 

@@ -8,17 +8,13 @@ import pandas as pd
 import pytest
 import vl_convert
 
-from backend.charts.frontier import (
-    caption,
-    domain,
-    drawn,
-    front,
-    frontier_chart,
-    staircase,
-    step_of,
-    told_apart,
-)
+from backend.charts.captions import caption
+from backend.charts.frontier import drawn, frontier_chart
 from backend.charts.labels import labels_chart, series
+from backend.charts.naming import told_apart
+from backend.charts.panels import panels_chart
+from backend.charts.presets import PRESETS
+from backend.charts.printing import printed
 from backend.charts.robustness import (
     cells_chart,
     compute_chart,
@@ -27,7 +23,8 @@ from backend.charts.robustness import (
     oracle_matching_chart,
     relearning_chart,
 )
-from backend.charts.theme import DIRECTIONS, paper
+from backend.charts.staircase import domain, front, staircase, step_of
+from backend.charts.theme import DIRECTIONS
 from backend.charts.training import category_chart, loss_chart
 from backend.frontier import frame
 from tests.frames import small
@@ -148,7 +145,9 @@ def test_attack_charts_build_and_convert(rows: pd.DataFrame, curves: pd.DataFram
         compute_chart(rows),
     )  # fmt: skip
     for chart in made:
-        assert vl_convert.vegalite_to_svg(paper(chart).to_dict()).startswith("<svg")
+        assert vl_convert.vegalite_to_svg(
+            printed(chart, PRESETS["two columns"]).specification
+        ).startswith("<svg")
     assert len(layers(relearning_chart(curves))) == 3
     assert len(layers(relearning_chart(curves[curves["seed"] == 0]))) == 2  # no band at one seed
 
@@ -222,3 +221,13 @@ def test_points_are_named_by_what_tells_them_apart() -> None:
     short = told_apart(labels)
     assert list(short) == labels and len(set(short.values())) == len(labels)
     assert list(short.values()) == ["Base", "MaxEnt", "MaxEnt → UNDO (α 0.5)", "MaxEnt → UNDO (α 0.9)", "MaxEnt + SAM (ρ 0.1)", "NPO", "NPO (lr 0.1)"]  # fmt: skip
+
+
+def test_a_drag_in_one_panel_is_known_in_all(rows: pd.DataFrame) -> None:
+    names = ["robust_forget_quality", "utility", "compute"]
+    told = panels_chart(rows, names, ["MaxEnt"]).to_dict()
+    views = {layer.get("name") for panel in told["hconcat"] for layer in panel["layer"]}
+    (box,) = told["params"]
+    assert len(box["views"]) == 3 and set(box["views"]) <= views
+    labels = re.findall(r'aria-label="([^"]*)"', vl_convert.vegalite_to_svg(told))
+    assert labels.count("MaxEnt → Distillation") == 3

@@ -64,7 +64,7 @@ def tiny(tmp_path: Path) -> str:
         (["export", "quick", "--to", "out"], "no study 'quick'"),
         (["run", "3", "--attempt", "1"], "no run 3"),
         (["work", "--slots", "0"], "whole number from 1"),
-        (["work", "--engine", "slurmm"], "invalid choice"),
+        (["work", "--engine", "slurmm"], "there are local, ray, slurm"),
         (["conquer"], "invalid choice: 'conquer'"),
         ([], "required"),
         (["demo", "--serve", "--port", "99999"], "between 1 and 65535"),

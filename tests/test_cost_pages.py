@@ -104,7 +104,7 @@ def test_what_cannot_be_forecast_says_why(open_page: Open) -> None:
 
 
 def test_the_runs_page_shows_the_cost_of_every_stage(open_page: Open) -> None:
-    at = open_page()
+    at = open_page(show="Cost by stage")
     table = next(t.value for t in at.dataframe if "share_of_seconds" in t.value)
     assert table["stage"].tolist() == ["base", "oracle", "suppress", "evaluation", "attacks"]
     assert table["share_of_seconds"].sum() == pytest.approx(1.0)
@@ -113,7 +113,7 @@ def test_the_runs_page_shows_the_cost_of_every_stage(open_page: Open) -> None:
 
 
 def test_the_cost_of_each_configuration_is_in_the_address(open_page: Open) -> None:
-    at = open_page(cost_of="Each configuration")
+    at = open_page(show="Cost by stage", cost_of="Each configuration")
     table = next(t.value for t in at.dataframe if "share_of_seconds" in t.value)
     assert list(dict.fromkeys(table["configuration"])) == ["Base", "Oracle", "MaxEnt"]
     assert "add up to more than the study" in captions(at)

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.pool import NullPool
 
 from db import reads, session, writes
 from db.arrays import decode, encode
@@ -211,6 +214,16 @@ def test_the_version_of_the_data_changes_with_everything_that_pages_show(tmp_pat
     assert len(set(seen)) == len(seen)
 
 
+def go_back_to(revision: str) -> None:
+    """Take the schema back, as a release of that time left it."""
+    config = Config()
+    config.set_main_option("script_location", str(session.MIGRATIONS))
+    engine = session._connected(session.database_url(), poolclass=NullPool, foreign_keys=False)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+
+
 def test_an_older_database_knows_the_metric_by_its_new_name(tmp_path: Path) -> None:
     engine = session.open_database(create=True)
     assert engine is not None
@@ -225,6 +238,7 @@ def test_an_older_database_knows_the_metric_by_its_new_name(tmp_path: Path) -> N
     }  # fmt: skip
     asked = {**run, "fingerprint": "g", "stage": "evaluate", "parent": "f", "parameters": {"metrics": ["accuracy", "loss"]}}  # fmt: skip
     writes.submit(engine, name="old", document=document, runs=[run, asked])
+    go_back_to("0002")
     with engine.begin() as c:
         c.execute(text("INSERT INTO measurement (run_id, metric, split, category, step, value, attempt) VALUES (2, 'accuracy', 'forget_score', '', 0, 0.5, 1)"))  # fmt: skip
         c.execute(text("UPDATE alembic_version SET version_num = '0001'"))

@@ -10,6 +10,7 @@ import pytest
 from backend.front import REFERENCE_POINT, hypervolume
 from backend.frontier import frame
 from backend.stage import UserError
+from backend.tables import matching_frame
 from tests.frames import RATES, accuracy, empty, pair, relearning, rising, rows_of, small
 
 ROW = {
@@ -358,6 +359,18 @@ def test_students_of_the_oracle_are_listed_with_their_divergence() -> None:
     found = made.build()["oracle_matching"]
     assert [(one["kl"], one["student"], one["steps"]) for one in found] == [(0.007, "base", 1000)]
     assert found[0]["after"] == pytest.approx(0.293, abs=0.01)
+
+
+def test_a_table_of_students_follows_the_documents_rows() -> None:
+    told = [
+        {"configuration": name, "student": "base", "steps": 200, "seed": 0, "kl": 0.1, "before": 0.0, "after": None}
+        for name in ("MaxEnt", "not drawn")
+    ]  # fmt: skip
+    document = {**pair().build(), "oracle_matching": told}
+    found = matching_frame(document)
+    assert list(found["configuration"]) == ["MaxEnt"] and list(found.columns) == list(told[0])
+    empty = matching_frame({**document, "oracle_matching": []})
+    assert empty.empty and list(empty.columns) == list(told[0])
 
 
 def test_a_metric_of_a_pair_of_models_is_no_row_metric() -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from backend import worker
-from db import reads
+from db import reads, session
 from tests.killing import assert_done_once, kill, slots_of, start_worker, wait_for_work
 from tests.small_study import database, numbers, submit_twentieth
 
@@ -24,6 +24,26 @@ def quick_undisturbed(tmp_path_factory):
         assert worker.work(engine, slots=2, until_idle=True)
         assert_done_once(engine)
         return numbers(engine), time.monotonic() - started
+
+
+def test_a_server_that_crashes_and_comes_back_changes_no_number(postgres, tmp_path, monkeypatch, quick_undisturbed):  # fmt: skip
+    expected, seconds = quick_undisturbed
+    monkeypatch.setenv("LETHE_DATABASE_URL", postgres.new())
+    engine = database(tmp_path, monkeypatch)
+    assert engine.dialect.name == "postgresql"
+    submit_twentieth(engine)
+    chance = random.Random(3)
+    process = start_worker(2)
+    for blow, how in enumerate(("fast", "immediate", "immediate", "fast")):
+        wait_for_work(engine, process, chance.uniform(0.5, seconds / 6))
+        kill(*slots_of(process)[: blow % 2])
+        postgres.stop(how)
+        time.sleep(chance.uniform(0.0, 4.0))
+        postgres.start()
+    assert process.wait(timeout=300) == 0
+    assert_done_once(engine)
+    pd.testing.assert_frame_equal(numbers(engine), expected)
+    session.close(engine.url.render_as_string(hide_password=False))
 
 
 def test_kills_at_ten_random_moments_change_no_number(tmp_path, monkeypatch, quick_undisturbed):

@@ -21,17 +21,9 @@ from backend.saliency import fisher, places
 from backend.sampling import sampled_answers
 from backend.shapes import of_shape, scaled
 from backend.stage import Cancelled, RunFailed
-from tests.small import Kept, context, do, small_task
+from tests.small import GEMMA, Kept, context, do, small_task
 
 torch.set_num_threads(1)
-GEMMA = {
-    "family": "gemma2",
-    "vocab_size": 50,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 64,
-}
 
 
 @pytest.fixture(scope="module")

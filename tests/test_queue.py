@@ -11,6 +11,8 @@ from db.models import now
 from db.writes import Claim
 from tests.small_study import database, run, submit
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def engine(tmp_path, monkeypatch):

@@ -10,16 +10,7 @@ from backend.distillation import recovered
 from backend.losses import cross_entropy, forward_divergence, uniform_divergence
 from backend.models import build
 from backend.noise import add_noise
-from tests.small import do, small_task
-
-GEMMA = {
-    "family": "gemma2",
-    "vocab_size": 50,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 64,
-}
+from tests.small import GEMMA, do, small_task
 
 
 def noised(alpha: float, beta: float, spec: dict | None = None):

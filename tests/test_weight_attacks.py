@@ -22,15 +22,10 @@ from backend.registry import load
 from backend.relearning import known_examples, relearning_loss
 from backend.stage import NotApplicable, reasons_in
 from backend.wrapping import Wrapper
-from tests.small import Kept, context, do, small_task
+from tests.small import HAND_MADE, Kept, context, do, small_task
 
 CHANGES = {"base_steps": 150}
 TRAINING = ("relearn", "relearn_lora", "perturb_relearn", "benign_finetune")
-# Answers of one and two tokens; the last row is filled up on the right.
-HAND_MADE = Examples(
-    np.array([[5, 6, 7, 1], [8, 9, 7, 2], [3, 7, 4, 0]]),
-    np.array([[IGNORE, IGNORE, 1, 4], [IGNORE, IGNORE, 2, IGNORE], [IGNORE, 4, IGNORE, IGNORE]]),
-)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +10,6 @@ import torch.nn.functional as F
 from backend import study
 from backend.checkpoints import load_model
 from backend.context import RunContext
-from backend.data import IGNORE, Examples
 from backend.directions import mean_states, moved_along, without_direction
 from backend.evaluation import score
 from backend.models import build
@@ -23,7 +21,7 @@ from backend.saliency import loss_gradients
 from backend.stage import NotApplicable, RunFailed
 from backend.weights import matrices, move_towards
 from backend.wrapping import Wrapper
-from tests.small import Kept, context, do
+from tests.small import HAND_MADE, Kept, context, do
 
 CHANGES = {"base_steps": 150}
 ONE_SHOT = ("quantize", "prune", "interpolate", "abliteration")
@@ -33,11 +31,6 @@ FAMILIES = {
     "gemma2": {"family": "gemma2", "intermediate_size": 48},
     "mixtral": {"family": "mixtral", "intermediate_size": 24, "num_local_experts": 4, "num_experts_per_tok": 2},
 }  # fmt: skip
-# Answers of one and two tokens; the last row is filled up on the right.
-HAND_MADE = Examples(
-    np.array([[5, 6, 7, 1], [8, 9, 7, 2], [3, 7, 4, 0]]),
-    np.array([[IGNORE, IGNORE, 1, 4], [IGNORE, IGNORE, 2, IGNORE], [IGNORE, 4, IGNORE, IGNORE]]),
-)
 
 
 @pytest.fixture(scope="module")

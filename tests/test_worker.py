@@ -191,9 +191,9 @@ def test_the_supervisor_needs_no_torch(engine, tmp_path):
 
 def test_the_number_of_slots_follows_cores_and_memory(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
-    monkeypatch.setattr(local, "_available_memory", lambda: 64e9)
+    monkeypatch.setattr(local, "available_memory", lambda: 64e9)
     assert local.default_slots() == 4
-    monkeypatch.setattr(local, "_available_memory", lambda: 1.7e9)
+    monkeypatch.setattr(local, "available_memory", lambda: 1.7e9)
     assert local.default_slots() == 2
-    monkeypatch.setattr(local, "_available_memory", lambda: 1e6)
+    monkeypatch.setattr(local, "available_memory", lambda: 1e6)
     assert local.default_slots() == 1

@@ -7,6 +7,7 @@ import altair as alt
 import pandas as pd
 
 from backend.attack_frames import KNOWN, MISSING
+from backend.charts.layers import layered
 from backend.charts.theme import ANCHOR, SVG, axis, colours, dashes
 
 KINDS = ("weights", "access", "policy", "probe")
@@ -63,16 +64,20 @@ def matrix_chart(frame: pd.DataFrame, theme: str = "light") -> Any:
         fillOpacity=0.06, fill=ANCHOR[theme], stroke=ANCHOR[theme], strokeOpacity=0.4, strokeDash=[2, 3]
     )  # fmt: skip
     dark = f"datum.state == '{KNOWN}' && datum.shown > 0.6"
-    ink = (
-        alt.when(dark).then(alt.value("black"))
-        .when(f"datum.state == '{KNOWN}'").then(alt.value("white"))
-        .otherwise(alt.value(ANCHOR[theme]))
-    )  # fmt: skip
-    text = base.mark_text(fontSize=10).encode(text="told:N", color=ink)
+    light = f"datum.state == '{KNOWN}'"
+    inks = [{"test": dark, "value": "black"}, {"test": light, "value": "white"}]
+    ink = alt.ColorValue(ANCHOR[theme], condition=inks)
+    text = base.mark_text(fontSize=10).encode(text=alt.Text("told:N"), color=ink)
     rule = _borders(frame, labels, kinds, theme)
-    return alt.layer(blank.add_params(pick), rect, text, *rule).properties(
-        height=max(90, 28 * len(order)), usermeta=SVG
-    )
+    cells = _drawn(frame, blank, rect)
+    high = max(90, 28 * len(order))
+    return layered(cells[0].add_params(pick), *cells[1:], text, *rule, height=high, usermeta=SVG)
+
+
+def _drawn(frame: pd.DataFrame, blank: Any, rect: Any) -> list[Any]:
+    """The layers that have cells: an empty one would be an image without a name."""
+    known = frame["state"] == KNOWN
+    return [rect] if known.all() else [blank, rect] if known.any() else [blank]
 
 
 def _borders(frame: pd.DataFrame, labels: list[str], kinds: Sequence[str], theme: str) -> list[Any]:
@@ -101,10 +106,10 @@ def roc_chart(frame: pd.DataFrame, theme: str = "light") -> Any:
         .encode(
             x=x,
             y=y,
-            order="fpr:Q",
+            order=alt.Order("fpr:Q"),
             color=alt.Color("name:N", scale=colours(names), title="Model (AUC)", legend=legend),
             strokeDash=alt.StrokeDash("name:N", scale=dashes(names), title="Model (AUC)", legend=legend),
-            tooltip=["name:N", alt.Tooltip("fpr:Q", format=".3f"), alt.Tooltip("tpr:Q", format=".3f")],
+            tooltip=[alt.Tooltip("name:N"), alt.Tooltip("fpr:Q", format=".3f"), alt.Tooltip("tpr:Q", format=".3f")],
         )
     )  # fmt: skip
     chance = (
@@ -112,7 +117,7 @@ def roc_chart(frame: pd.DataFrame, theme: str = "light") -> Any:
         .mark_line(color=ANCHOR[theme], strokeDash=[3, 4], strokeWidth=1)
         .encode(x=x, y=y)
     )
-    return (chance + line).properties(height=380, usermeta=SVG)
+    return layered(chance, line, height=380, usermeta=SVG)
 
 
 def place_chart(frame: pd.DataFrame, word: str, title: str) -> Any:
@@ -124,7 +129,7 @@ def place_chart(frame: pd.DataFrame, word: str, title: str) -> Any:
         x=alt.X("place:O", title=word.capitalize(), sort=places, axis=alt.Axis(labelAngle=0)),
         y=alt.Y("mean(value):Q", title=title, axis=axis()),
         color=alt.Color("configuration:N", scale=colours(names), title="Configuration", legend=legend),
-        tooltip=["configuration:N", "place:O", alt.Tooltip("mean(value):Q", format=".3f")],
+        tooltip=[alt.Tooltip("configuration:N"), alt.Tooltip("place:O"), alt.Tooltip("mean(value):Q", format=".3f")],
     )  # fmt: skip
     line = base.mark_line(strokeWidth=2, point=True).encode(
         strokeDash=alt.StrokeDash(

@@ -10,13 +10,13 @@ from backend.cost import STAGES
 
 # A stage has the same colour in every study, so that charts can be compared.
 COLOURS = {
-    "base": "#7F7F7F",
+    "base": "#56B4E9",
     "oracle": "#E69F00",
-    "pretrain": "#8C8C00",
+    "pretrain": "#904824",
     "suppress": "#0072B2",
     "robustify": "#009E73",
     "wrap": "#F0E442",
-    "search trials": "#332288",
+    "search trials": "#A854FC",
     "evaluation": "#CC79A7",
     "attacks": "#D55E00",
 }
@@ -55,11 +55,11 @@ def _bars(rows: pd.DataFrame, x: alt.X, y: str, order: list[str]) -> Any:
             order=alt.Order("position:Q"),
             tooltip=[
                 alt.Tooltip(y),
-                "stage:N",
+                alt.Tooltip("stage:N"),
                 alt.Tooltip("amount:Q", format=".3~s"),
                 alt.Tooltip("share:Q", format=".1%"),
-                "finished:Q",
-                "runs:Q",
+                alt.Tooltip("finished:Q"),
+                alt.Tooltip("runs:Q"),
             ],
         )
         .properties(height=alt.Step(ROW), usermeta=SVG)

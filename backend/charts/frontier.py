@@ -1,33 +1,36 @@
 """The frontier: configurations on any two objectives, the third as size, and the staircase of the undominated."""
 
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
+from backend.anchors import competing
+from backend.charts.axes import Axis, axis_of
+from backend.charts.families import Families, families
+from backend.charts.layers import layered
+from backend.charts.naming import family, told_apart
+from backend.charts.screen_names import PLACES, SHIFT, places
+from backend.charts.staircase import domain, front, staircase, step_of
 from backend.charts.theme import (
     ANCHOR,
     ANCHOR_SHAPES,
-    DIRECTIONS,
     GROUND,
     NAMES,
+    PLACED,
     SVG,
     axis,
-    colours,
-    shapes,
-    title_of,
 )
+from backend.limits import Limits, feasible
 
-ANCHORS = ("base", "oracle")
 COMPETITOR = "datum.method != 'base' && datum.method != 'oracle'"
-LEGEND_ROWS = 14  # methods that fit below each other beside the picture
 # Undominated configurations that are named with the parameters that tell them apart.
 NAMED_IN_FULL = 8
-PARAMETERS = re.compile(r"(.*?)(?: \(([^()]*)\))?")  # of a stage in a configuration's name
+MANY = 60  # configurations, from which on points are small
 COMPLETE, HOLLOW = "complete", "attack cells missing"
+PALE = 0.25
 
 
 def drawn(frame: pd.DataFrame, x: str, y: str, size: str) -> pd.DataFrame:
@@ -54,89 +57,6 @@ def drawn(frame: pd.DataFrame, x: str, y: str, size: str) -> pd.DataFrame:
     return rows
 
 
-def family(label: str) -> str:
-    """The readable name of a configuration's method: its last stage without parameters."""
-    return label.rpartition(" → ")[2].partition(" (")[0]
-
-
-def told_apart(labels: Iterable[str]) -> dict[str, str]:
-    """Each configuration's name without the parameters that all configurations share wherever they have that stage."""
-    stages = {label: [_parameters(stage) for stage in label.split(" → ")] for label in labels}
-    common: dict[str, set[str]] = {}
-    for found in stages.values():
-        for head, told in found:
-            common[head] = common[head] & set(told) if head in common else set(told)
-    return {
-        label: " → ".join(_written(head, [one for one in told if one not in common[head]]) for head, told in found)
-        for label, found in stages.items()
-    }  # fmt: skip
-
-
-def _parameters(stage: str) -> tuple[str, list[str]]:
-    """A stage's label, and what is written in the parentheses behind it."""
-    found = PARAMETERS.fullmatch(stage)
-    head, told = found.groups() if found else (stage, None)
-    return head, told.split(", ") if told else []
-
-
-def _written(head: str, told: Sequence[str]) -> str:
-    return f"{head} ({', '.join(told)})" if told else head
-
-
-def front(frame: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
-    """The undominated configurations in these two objectives alone, by x; anchors and hollow points left out."""
-    rows = frame[~frame["method"].isin(ANCHORS) & frame["complete"].astype(bool)]
-    rows = rows.dropna(subset=[x, y])
-    signs = [-1.0 if DIRECTIONS.get(name) == "down" else 1.0 for name in (x, y)]
-    points = rows[[x, y]].to_numpy(dtype=float) * signs
-    kept = [
-        not any((other >= point).all() and (other > point).any() for other in points)
-        for point in points
-    ]
-    return rows[np.array(kept, dtype=bool)].sort_values([x, y]) if len(rows) else rows
-
-
-def step_of(x: str) -> Any:
-    """Which staircase bounds what the front dominates, drawn from small to large x.
-
-    Where a larger x is better, a point dominates everything to its left at its height: the line keeps the height of the
-    next point until it gets there (`step-before`). Where a smaller x is better it is the other way round.
-    """
-    return "step-after" if DIRECTIONS.get(x) == "down" else "step-before"
-
-
-def staircase(
-    frame: pd.DataFrame,
-    x: str,
-    y: str,
-    across: tuple[float, float],
-    along: tuple[float, float],
-) -> pd.DataFrame:
-    """The line's points, columns x and y, from edge to edge of what is drawn: what lies behind it is dominated."""
-    rows = front(frame, x, y)
-    if rows.empty:
-        return pd.DataFrame({x: [], y: []})
-    points = rows[[x, y]].to_numpy(dtype=float).tolist()
-    worst = along[0] if DIRECTIONS.get(y) != "down" else along[1]
-    if DIRECTIONS.get(x) == "down":
-        ends = [[points[0][0], worst], [across[1], points[-1][1]]]
-    else:
-        ends = [[across[0], points[0][1]], [points[-1][0], worst]]
-    return pd.DataFrame([ends[0], *points, ends[1]], columns=[x, y])
-
-
-def domain(rows: pd.DataFrame, name: str) -> tuple[float, float]:
-    """What an axis shows: every point with its interval, and a little room."""
-    ends = [f"{name}{end}" for end in ("", "_low", "_high") if f"{name}{end}" in rows]
-    values = rows[ends].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float).ravel()
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return 0.0, 1.0
-    low, high = float(values.min()), float(values.max())
-    room = 0.06 * (high - low) or 0.05
-    return low - room, high + room
-
-
 def frontier_chart(
     frame: pd.DataFrame,
     x: str = "utility",
@@ -144,84 +64,183 @@ def frontier_chart(
     size: str = "compute",
     selected: Collection[str] = (),
     theme: str = "light",
+    *,
+    axes: Mapping[str, Axis] | None = None,
+    limits: Limits | None = None,
+    bands: pd.DataFrame | None = None,
+    interactive: bool = False,
+    methods: Families | None = None,
 ) -> Any:
     """The frontier of a frame as `backend.frontier.frame` makes it.
 
-    Clicks arrive as the selection `pick` on the field `configuration`; `selected` configurations are ringed. The
-    staircase bounds what is dominated in these two objectives.
+    Clicks arrive as the selection `pick` on the field `configuration`; where it is `interactive`, drags arrive as `brush`,
+    ranges of `x` and `y`, and names that would cover something are left out (figures for paper find their own places).
+    `selected` configurations are ringed. The staircase bounds what is dominated in these two objectives by
+    configurations that keep the `limits`; what does not keep them is shaded. `bands` are those of `attainment.bands`.
+    `methods` are those that are told apart, as `coloured` finds them.
     """
     anchor = str(frame["anchor"].iloc[0]) if len(frame) else "oracle"
+    limits = limits or Limits()
     rows = drawn(frame, x, y, size)
+    rows["feasible"] = feasible(rows, limits)
     across, along = domain(rows, x), domain(rows, y)
-    kept = front(rows, x, y)
-    names = list(dict.fromkeys(rows.loc[~rows["method"].isin(ANCHORS), "family"]))
-    axes: dict[str, Any] = {
-        "x": _axis(alt.X, x, across, anchor),
-        "y": _axis(alt.Y, y, along, anchor),
+    methods = methods or coloured(frame, x, y, size, selected, axes=axes, limits=limits)
+    placed: dict[str, Any] = {
+        "x": _axis(alt.X, axis_of(x, axes), across, anchor),
+        "y": _axis(alt.Y, axis_of(y, axes), along, anchor),
     }
-    layers = [
-        *_crosses(rows, x, y, axes, names),
-        _line(staircase(rows, x, y, across, along), x, axes),
-        *_labels(axes, theme),
-        *_anchors(axes, theme),
-        _rings(axes, theme),
-        _points(axes, size, names),
-    ]
     rows["selected"] = rows["configuration"].isin(list(selected))
-    named = np.where(rows[x] < sum(across) / 2, "left", "right")
-    rows["label"] = np.where(rows["configuration"].isin(kept["configuration"]), named, "")
-    short = told_apart(rows["configuration"])
-    rows["named"] = (
-        rows["configuration"].map(short) if len(kept) <= NAMED_IN_FULL else rows["family"]
-    )
+    _name_points(rows, x, y, (across, along), axes, interactive)
+    rows["family"] = methods.shown(rows["family"])
+    line = staircase(rows[rows["feasible"]], x, y, across, along, axes)
+    layers = [
+        *_shades(limits, x, y, across, along, placed),
+        *_bands(bands, x, placed, methods, axes),
+        *_crosses(rows, x, y, placed, methods),
+        _line(line, x, placed, axes),
+        *_labels(placed, theme, set(rows["label"])),
+        *_anchors(placed, theme),
+        *([_rings(placed, theme)] if rows["selected"].any() else []),
+        _points(placed, axis_of(size, axes), methods, interactive, len(rows) <= MANY),
+    ]
+    # What is chosen lies on top, what is grey at the bottom.
+    height = rows["selected"].astype(int) - (rows["family"] == methods.others)
+    rows = rows.iloc[height.argsort(kind="stable")]
     data = rows[[name for name in rows if name in _drawn_columns(x, y, size)]]
-    return alt.layer(*layers, data=data).properties(height=460, usermeta=SVG)
+    return layered(*layers, data=data, height=460, usermeta=SVG)
+
+
+def coloured(
+    frame: pd.DataFrame,
+    x: str = "utility",
+    y: str = "robust_forget_quality",
+    size: str = "compute",
+    selected: Collection[str] = (),
+    *,
+    axes: Mapping[str, Axis] | None = None,
+    limits: Limits | None = None,
+    order: Sequence[str] = (),
+) -> Families:
+    """Which methods the frontier tells apart: of many those that are chosen, or undominated in what is drawn or in all."""
+    rows = drawn(frame, x, y, size)
+    others = rows[competing(rows)]
+    kept = front(rows[feasible(rows, limits or Limits())], x, y, axes)
+    return families(frame, others["configuration"], selected, kept["configuration"], order)
+
+
+def _name_points(
+    rows: pd.DataFrame,
+    x: str,
+    y: str,
+    edges: tuple[tuple[float, float], tuple[float, float]],
+    axes: Mapping[str, Axis] | None,
+    crowded: bool,
+) -> None:
+    """Give the undominated configurations and the chosen ones a name (`named`) with a place (`label`).
+
+    Where it would be `crowded`, names without room get no place.
+    """
+    kept = front(rows[rows["feasible"]], x, y, axes)
+    short = told_apart(rows["configuration"])
+    in_full = len(kept) <= NAMED_IN_FULL
+    rows["named"] = rows["configuration"].map(short) if in_full else rows["family"]
+    rows["label"] = ""
+    wanted = rows["configuration"].isin(kept["configuration"]) | rows["selected"]
+    wanted &= competing(rows)
+    if not in_full:  # the same word beside ten points says nothing more
+        wanted &= rows["selected"] | ~rows["family"].where(wanted).duplicated()
+    shares = [(rows[n] - low) / (high - low) for n, (low, high) in zip((x, y), edges, strict=True)]
+    everywhere = np.array(shares, dtype=float).T
+    here = wanted.to_numpy()
+    found = places(everywhere[here], rows.loc[wanted, "named"].tolist(), everywhere)
+    rows.loc[wanted, "label"] = found if crowded else [place or PLACES[0] for place in found]
 
 
 def _drawn_columns(*axes: str) -> set[str]:
     """What the layers read: every other column would be written into the picture's data as well."""
     ends = {f"{name}{end}" for name in axes for end in ("", "_low", "_high")}
-    told = {"configuration", "method", "family", "kind", "sized", "selected", "label", "named"}
+    told = {"configuration", "method", "family", "kind", "sized", "selected", "label", "named", "feasible"}  # fmt: skip
     return ends | told | {str(tip.shorthand).partition(":")[0] for tip in _tooltip()}
 
 
-def _axis(channel: Any, name: str, limits: tuple[float, float], anchor: str) -> Any:
-    scale = alt.Scale(domain=list(limits), nice=False, zero=False)
-    return channel(f"{name}:Q", title=title_of(name, anchor), scale=scale, axis=axis())
+def _axis(channel: Any, shown: Axis, ends: tuple[float, float], anchor: str) -> Any:
+    scale = alt.Scale(domain=list(ends), nice=False, zero=False)
+    return channel(f"{shown.name}:Q", title=shown.title(anchor), scale=scale, axis=axis())
 
 
-def method_colour(names: Sequence[str]) -> alt.Color:
+def _shades(
+    limits: Limits,
+    x: str,
+    y: str,
+    across: tuple[float, float],
+    along: tuple[float, float],
+    axes: Mapping[str, Any],
+) -> list[Any]:
+    """What does not keep the limits, where they are limits of what is drawn."""
+    found = []
+    for name, bound in vars(limits).items():
+        above = name == "compute"
+        for channel, shown, (low, high) in (("x", x, across), ("y", y, along)):
+            if bound is None or name != shown:
+                continue
+            start, end = (bound, high) if above else (low, bound)
+            if end > start:
+                data = pd.DataFrame({shown: [max(start, low)], "end": [min(end, high)]})
+                mark = alt.Chart(data).mark_rect(color="#888888", opacity=0.16)
+                other = (alt.X2 if channel == "x" else alt.Y2)("end:Q")
+                found.append(mark.encode(**{channel: axes[channel], f"{channel}2": other}))
+    return found
+
+
+def _bands(
+    bands: pd.DataFrame | None,
+    x: str,
+    axes: Mapping[str, Any],
+    methods: Families,
+    known: Mapping[str, Axis] | None,
+) -> list[Any]:
+    """What all seeds attain, what one seed attains, and the area between."""
+    if bands is None or bands.empty:
+        return []
+    low = axes["y"].copy()
+    low.shorthand = "low:Q"
+    bands = bands.assign(own=bands["family"], family=methods.shown(bands["family"]))
+    base = alt.Chart(bands).encode(x=axes["x"], color=method_colour(methods), detail=alt.Detail("own:N"))  # fmt: skip
+    area = base.mark_area(interpolate=step_of(x, known), opacity=0.18, clip=True)
+    middle = axes["y"].copy()
+    middle.shorthand = "median:Q"
+    line = base.mark_line(interpolate=step_of(x, known), strokeWidth=1, opacity=0.7, clip=True)
+    return [area.encode(y=low, y2=alt.Y2("high:Q")), line.encode(y=middle)]
+
+
+def method_colour(methods: Families) -> alt.Color:
     """The colour of a method; one definition, so that all layers share one legend in full colour."""
-    return alt.Color("family:N", scale=colours(names), title="Method", legend=_legend(names))
-
-
-def _legend(names: Sequence[str]) -> alt.Legend:
-    """All methods, in as many columns as the picture's height asks for."""
-    columns = -(-len(names) // LEGEND_ROWS) or 1
-    return alt.Legend(symbolOpacity=1, columns=columns, symbolLimit=0)
+    return alt.Color("family:N", scale=methods.colours(), title="Method", legend=methods.legend())
 
 
 def _crosses(
-    rows: pd.DataFrame, x: str, y: str, axes: Mapping[str, Any], names: Sequence[str]
+    rows: pd.DataFrame, x: str, y: str, axes: Mapping[str, Any], methods: Families
 ) -> list[Any]:
     """Error crosses: the intervals over seeds where there are any; the references have none."""
-    base = alt.Chart().mark_rule(opacity=0.65, strokeWidth=1.2).encode(color=method_colour(names))
+    base = alt.Chart().mark_rule(opacity=0.65, strokeWidth=1.2).encode(color=method_colour(methods))
     found = []
-    for name, channel, other in ((x, "x", "y"), (y, "y", "x")):
+    for name, channel, other, end in ((x, "x", "y", alt.X2), (y, "y", "x", alt.Y2)):
         if f"{name}_low" not in rows:
             continue
         start = axes[channel].copy()
         start.shorthand = f"{name}_low:Q"
-        ends = {channel: start, f"{channel}2": f"{name}_high:Q", other: axes[other]}
+        ends = {channel: start, f"{channel}2": end(f"{name}_high:Q"), other: axes[other]}
         known = f"isValid(datum['{name}_low']) && {COMPETITOR}"
         found.append(base.transform_filter(known).encode(**ends))
     return found
 
 
-def _line(points: pd.DataFrame, x: str, axes: Mapping[str, Any]) -> Any:
+def _line(
+    points: pd.DataFrame, x: str, axes: Mapping[str, Any], known: Mapping[str, Axis] | None
+) -> Any:
     points = points.assign(position=range(len(points)))
     mark = alt.Chart(points).mark_line(
-        interpolate=step_of(x), strokeDash=[5, 3], color="#888888", strokeWidth=1.5
+        interpolate=step_of(x, known), strokeDash=[5, 3], color="#888888", strokeWidth=1.5
     )
     return mark.encode(**axes, order=alt.Order("position:Q"))
 
@@ -236,21 +255,29 @@ def _anchors(axes: Mapping[str, Any], theme: str) -> list[Any]:
         described = {"description": alt.Description("configuration:N"), "tooltip": _tooltip()}
         found.append(mark.mark_point(shape=shape, size=200, **style).encode(**described))
         above = -16 if name == "oracle" else 18
-        text = mark.mark_text(dy=above, color=ANCHOR[theme], fontWeight="bold")
-        found.append(text.encode(text="configuration:N"))
+        text = mark.mark_text(dy=above, color=ANCHOR[theme], fontWeight="bold", style=PLACED)
+        found.append(text.encode(text=alt.Text("configuration:N")))
     return found
 
 
-def _labels(axes: Mapping[str, Any], theme: str) -> list[Any]:
-    """Names of the undominated points only, each towards the middle and on a halo: more would cover each other."""
+def _labels(axes: Mapping[str, Any], theme: str, taken: Collection[str]) -> list[Any]:
+    """Names on a halo, each in the place that was found for it; `taken` are the places that are."""
     found = []
-    for side, shift in (("left", 12), ("right", -12)):
-        here = alt.Chart().transform_filter(f"datum.label == '{side}'")
-        text = here.encode(**axes, text="named:N")
-        place: dict[str, Any] = {"dx": shift, "dy": -11, "fontSize": 11, "align": side}
+    for place in (place for place in PLACES if place in taken):
+        side, height = place.split()
+        here = alt.Chart().transform_filter(f"datum.label == '{place}'")
+        text = here.encode(**axes, text=alt.Text("named:N"))
+        shift = 12 if side == "left" else -12
+        style: dict[str, Any] = {
+            "dx": shift,
+            "dy": SHIFT[height],
+            "fontSize": 11,
+            "align": side,
+            "style": PLACED,
+        }
         ground = GROUND[theme]
-        found.append(text.mark_text(**place, color=ground, stroke=ground, strokeWidth=3))
-        found.append(text.mark_text(**place, color=ANCHOR[theme]))
+        found.append(text.mark_text(**style, color=ground, stroke=ground, strokeWidth=3))
+        found.append(text.mark_text(**style, color=ANCHOR[theme]))
     return found
 
 
@@ -259,30 +286,37 @@ def _rings(axes: Mapping[str, Any], theme: str) -> Any:
     return ring.mark_point(size=620, strokeWidth=2.5, color=ANCHOR[theme]).encode(**axes)
 
 
-def _points(axes: Mapping[str, Any], size: str, names: Sequence[str]) -> Any:
-    pick = alt.selection_point(name="pick", fields=["configuration"], toggle="event.shiftKey")
+def _points(axes: Mapping[str, Any], size: Axis, methods: Families, brush: bool, few: bool) -> Any:
+    chosen = [alt.selection_point(name="pick", fields=["configuration"], toggle="event.shiftKey")]
+    chosen += [alt.selection_interval(name="brush", encodings=["x", "y"])] if brush else []
     return (
         alt.Chart()
         .transform_filter(COMPETITOR)
-        .mark_point(strokeWidth=2, opacity=1)
+        .mark_point(strokeWidth=2)
         .encode(
             **axes,
-            color=method_colour(names),
-            shape=alt.Shape("family:N", scale=shapes(names), title="Method", legend=_legend(names)),
-            fill=alt.condition(
-                f"datum.kind == '{COMPLETE}'",
-                alt.Color("family:N").scale(colours(names)),
-                alt.value("transparent"),
+            color=method_colour(methods),
+            shape=alt.Shape(
+                "family:N", scale=methods.shapes(), title="Method", legend=methods.legend()
             ),
+            fill=_filled(methods),
             size=alt.Size("sized:Q")
-            .scale(range=[60, 380], zero=False)
+            .scale(range=[60, 380] if few else [25, 140], zero=False)
             .legend(tickCount=4, symbolType="circle")
-            .title(NAMES.get(size, size).capitalize()),
+            .title(size.label[:1].upper() + size.label[1:]),
+            opacity=alt.OpacityValue(PALE, condition={"test": "datum.feasible", "value": 1}),
             description=alt.Description("configuration:N"),
             tooltip=_tooltip(),
         )
-        .add_params(pick)
+        .add_params(*chosen)
     )
+
+
+def _filled(methods: Families) -> alt.FillValue:
+    """Full where all attack cells are there, else hollow."""
+    colour = {"field": "family", "type": "nominal", "scale": methods.colours()}
+    full = {"test": f"datum.kind == '{COMPLETE}'", **colour}
+    return alt.FillValue("transparent", condition=full)
 
 
 def _tooltip() -> list[alt.Tooltip]:
@@ -298,40 +332,3 @@ def _tooltip() -> list[alt.Tooltip]:
         alt.Tooltip("budget:Q", title="attack steps"),
         alt.Tooltip("weak_evidence:N", title="weak evidence"),
     ]
-
-
-def caption(frame: pd.DataFrame) -> str:
-    """A few sentences that are true of the frame: who is undominated, who hides, what is missing."""
-    rows = frame[~frame["method"].isin(ANCHORS)] if len(frame) else frame
-    if rows.empty:
-        return "No configuration has a number yet."
-    known = rows[rows["on_front"].notna()]
-    sentences = []
-    if len(known):
-        kept = int(known["on_front"].astype(bool).sum())
-        noun, verb = "configuration" if len(known) == 1 else "configurations", "are"
-        sentences.append(
-            f"{kept} of {len(known)} complete {noun} {'is' if kept == 1 else verb} non-dominated"
-            " in robust forget quality, utility and compute."
-        )
-        sentences.append(_hider(known))
-    open_rows = len(rows) - len(known)
-    if open_rows:
-        sentences.append(
-            f"{open_rows} {'is' if open_rows == 1 else 'are'} not compared: a number is missing."
-        )
-    if int(rows["seeds"].iloc[0]) == 1:
-        sentences.append("1 seed: no intervals.")
-    return " ".join(sentence for sentence in sentences if sentence)
-
-
-def _hider(known: pd.DataFrame) -> str:
-    """Who claims most beyond what stays, if anybody does by a fifth of the scale."""
-    drop = (known["claimed_forget_quality"] - known["robust_forget_quality"]).astype(float)
-    if not drop.notna().any() or drop.max() < 0.2:
-        return ""
-    row = known.iloc[int(np.nanargmax(drop))]
-    return (
-        f"{row['configuration']} claims {row['claimed_forget_quality']:.2f} and keeps"
-        f" {row['robust_forget_quality']:.2f} after the attack."
-    )

@@ -6,13 +6,15 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from backend.charts.frontier import ANCHORS, told_apart
+from backend.anchors import competing
+from backend.charts.layers import layered
+from backend.charts.naming import told_apart
 from backend.charts.theme import ANCHOR, SVG, axis, colours, shapes, title_of
 
 
 def series(frame: pd.DataFrame) -> pd.DataFrame:
     """The configurations that are there with several label fractions, each with the name that they share."""
-    rows = frame[~frame["method"].isin(ANCHORS)].copy()
+    rows = frame[competing(frame)].copy()
     rows["series"] = [_without_labels(name) for name in rows["configuration"]]
     several = rows.groupby("series")["label_fraction"].transform("nunique") > 1
     return rows[several].sort_values(["series", "label_fraction"])
@@ -44,14 +46,18 @@ def labels_chart(
     if f"{y}_low" in rows and rows[f"{y}_low"].notna().any():
         ends = alt.Y(f"{y}_low:Q", title=title_of(y))
         spread = base.transform_filter(f"isValid(datum['{y}_low'])")
-        layers.append(spread.mark_rule(opacity=0.5).encode(y=ends, y2=f"{y}_high:Q"))
+        layers.append(spread.mark_rule(opacity=0.5).encode(y=ends, y2=alt.Y2(f"{y}_high:Q")))
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
         y=up,
         shape=alt.Shape("series:N", scale=shapes(names), title="Recipe"),
-        tooltip=["configuration:N", "label_fraction:Q", alt.Tooltip(f"{y}:Q", format=".3f")],
+        tooltip=[
+            alt.Tooltip("configuration:N"),
+            alt.Tooltip("label_fraction:Q"),
+            alt.Tooltip(f"{y}:Q", format=".3f"),
+        ],
     )
-    anchors = frame[frame["method"].isin(ANCHORS)].dropna(subset=[y])
-    rule = alt.Chart(anchors).encode(y=f"{y}:Q", tooltip=["configuration:N"])
+    anchors = frame[~competing(frame)].dropna(subset=[y])
+    rule = alt.Chart(anchors).encode(y=alt.Y(f"{y}:Q"), tooltip=[alt.Tooltip("configuration:N")])
     layers.append(rule.mark_rule(strokeDash=[4, 4], color=ANCHOR[theme]))
     layers.append(points)
-    return alt.layer(*layers).properties(height=440, usermeta=SVG)
+    return layered(*layers, height=440, usermeta=SVG)

@@ -7,12 +7,17 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from backend.charts.frontier import family, method_colour
-from backend.charts.theme import ANCHOR, STAR, SVG, axis, colours, dashes, shapes, title_of
+from backend.anchors import ANCHORS, competing
+from backend.charts.families import Families, families
+from backend.charts.frontier import method_colour
+from backend.charts.layers import layered
+from backend.charts.naming import family
+from backend.charts.staircase import front
+from backend.charts.theme import ANCHOR, PLACED, STAR, SVG, axis, colours, dashes, shapes, title_of
 
 WORST = "worst case"
 SO_FAR = "worst case so far"
-ANCHORS = ("base", "oracle")
+REFERENCE = "datum.method == 'base' || datum.method == 'oracle'"
 
 
 def _by_last_score(curves: pd.DataFrame) -> list[str]:
@@ -47,38 +52,43 @@ def relearning_chart(curves: pd.DataFrame, metric: str = "accuracy", theme: str 
     )
     pick = alt.selection_point(name="line", fields=["configuration"], bind="legend")
     title = f"Forget {metric} on the score part, worst case over the grid"
-    shown = alt.when(pick).then(alt.value(1)).otherwise(alt.value(0.12))
+    shown = alt.OpacityValue(0.12, condition=[{"param": pick.name, "value": 1}])
     line = base.mark_line().encode(
         y=alt.Y("mean(score):Q", title=title, axis=axis()),
         strokeDash=alt.StrokeDash(
             "configuration:N", scale=dash, title="Configuration", sort=order, legend=legend
         ),
         opacity=shown,
-        strokeWidth=alt.condition(
-            "datum.method == 'base' || datum.method == 'oracle'", alt.value(3.5), alt.value(2)
-        ),
-        detail="method:N",
-        tooltip=["configuration:N", "step:Q", alt.Tooltip("mean(score):Q", format=".3f")],
+        strokeWidth=alt.StrokeWidthValue(2, condition={"test": REFERENCE, "value": 3.5}),
+        detail=alt.Detail("method:N"),
+        tooltip=[
+            alt.Tooltip("configuration:N"),
+            alt.Tooltip("step:Q"),
+            alt.Tooltip("mean(score):Q", format=".3f"),
+        ],
     )
     seeds = worst["seed"].nunique()
     layers = [line.add_params(pick)]
     if seeds > 1:
-        faint = alt.when(pick).then(alt.value(0.1)).otherwise(alt.value(0.01))
+        faint = alt.OpacityValue(0.01, condition=[{"param": pick.name, "value": 0.1}])
         layers.insert(
-            0, base.mark_area().encode(y="min(score):Q", y2="max(score):Q", opacity=faint)
+            0,
+            base.mark_area().encode(
+                y=alt.Y("min(score):Q"), y2=alt.Y2("max(score):Q"), opacity=faint
+            ),
         )
     layers.append(_reference_names(worst, theme))
-    return alt.layer(*layers).properties(height=420, usermeta=SVG)
+    return layered(*layers, height=420, usermeta=SVG)
 
 
 def _reference_names(worst: pd.DataFrame, theme: str) -> Any:
     """The words Base and Oracle at the ends of their lines, which share one grey."""
-    chosen = worst["method"].isin(ANCHORS) & (worst["step"] == worst["step"].max())
+    chosen = ~competing(worst) & (worst["step"] == worst["step"].max())
     ends = worst[chosen].groupby(["configuration", "step"])["score"].mean().reset_index()
     text = alt.Chart(ends).mark_text(
-        align="right", dx=-4, dy=10, fontWeight="bold", color=ANCHOR[theme]
+        align="right", dx=-4, dy=10, fontWeight="bold", color=ANCHOR[theme], style=PLACED
     )
-    return text.encode(x="step:Q", y="score:Q", text="configuration:N")
+    return text.encode(x=alt.X("step:Q"), y=alt.Y("score:Q"), text=alt.Text("configuration:N"))
 
 
 def cells_chart(curves: pd.DataFrame, metric: str = "accuracy") -> Any:
@@ -86,7 +96,11 @@ def cells_chart(curves: pd.DataFrame, metric: str = "accuracy") -> Any:
     names = [name for name in dict.fromkeys(curves["cell"]) if name not in (WORST, SO_FAR)]
     base = alt.Chart(curves).encode(
         x=alt.X("step:Q", title="Attack steps", axis=axis(), scale=alt.Scale(nice=False)),
-        tooltip=["cell:N", "step:Q", alt.Tooltip("mean(score):Q", format=".3f")],
+        tooltip=[
+            alt.Tooltip("cell:N"),
+            alt.Tooltip("step:Q"),
+            alt.Tooltip("mean(score):Q", format=".3f"),
+        ],
     )
     title = f"Forget {metric} on the score part"
     mean = alt.Y("mean(score):Q", title=title, axis=axis())
@@ -98,13 +112,16 @@ def cells_chart(curves: pd.DataFrame, metric: str = "accuracy") -> Any:
     colour = alt.Color("cell:N", scale=colours(names), title=told, legend=legend)
     dash = alt.StrokeDash("cell:N", scale=dashes(names), title=told, legend=legend)
     thin = cells.mark_line(opacity=0.25, strokeWidth=1).encode(
-        y=alt.Y("score:Q", title=title), color=colour, detail="seed:N", tooltip=["cell:N", "seed:N"]
+        y=alt.Y("score:Q", title=title),
+        color=colour,
+        detail=alt.Detail("seed:N"),
+        tooltip=[alt.Tooltip("cell:N"), alt.Tooltip("seed:N")],
     )
     worst = base.transform_filter(alt.FieldOneOfPredicate(field="cell", oneOf=[WORST, SO_FAR]))
     top = worst.mark_line(color="#888888", strokeWidth=7, opacity=0.35).encode(y=mean)
     bold = cells.mark_line(strokeWidth=2.2).encode(y=mean, color=colour, strokeDash=dash)
     layers = [top, bold] if curves["seed"].nunique() < 2 else [top, thin, bold]
-    return alt.layer(*layers).properties(height=300, usermeta=SVG)
+    return layered(*layers, height=300, usermeta=SVG)
 
 
 def grid_chart(curves: pd.DataFrame, metric: str = "accuracy") -> Any:
@@ -119,14 +136,19 @@ def grid_chart(curves: pd.DataFrame, metric: str = "accuracy") -> Any:
     base = alt.Chart(last).encode(
         x=alt.X("cell:N", sort=names, title="Grid cell", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("configuration:N", sort=order, title=None, axis=alt.Axis(labelLimit=320)),
-        tooltip=["configuration:N", "cell:N", alt.Tooltip("score:Q", format=".3f")],
+        tooltip=[
+            alt.Tooltip("configuration:N"),
+            alt.Tooltip("cell:N"),
+            alt.Tooltip("score:Q", format=".3f"),
+        ],
     )
     heat = base.mark_rect().encode(
         color=alt.Color("score:Q").scale(scheme="cividis").title(f"Forget {metric}, last step")
     )
-    ink = alt.condition(f"datum.score > {middle}", alt.value("black"), alt.value("white"))
+    dark = {"test": f"datum.score > {middle}", "value": "black"}
+    ink = alt.ColorValue("white", condition=dark)
     text = base.mark_text(fontSize=11).encode(text=alt.Text("score:Q", format=".2f"), color=ink)
-    return (heat + text).properties(height=max(90, 26 * len(order)), usermeta=SVG)
+    return layered(heat, text, height=max(90, 26 * len(order)), usermeta=SVG)
 
 
 def dumbbell_chart(frame: pd.DataFrame) -> Any:
@@ -136,7 +158,7 @@ def dumbbell_chart(frame: pd.DataFrame) -> Any:
     base = alt.Chart(rows).encode(
         y=alt.Y("configuration:N", sort=order, title=None, axis=alt.Axis(labelLimit=320)),
         tooltip=[
-            "configuration:N",
+            alt.Tooltip("configuration:N"),
             alt.Tooltip("claimed_forget_quality:Q", title="claimed", format=".3f"),
             alt.Tooltip("robust_forget_quality:Q", title="robust", format=".3f"),
             alt.Tooltip("robust_forget_quality_low:Q", title="robust, low", format=".3f"),
@@ -145,10 +167,13 @@ def dumbbell_chart(frame: pd.DataFrame) -> Any:
     )
     title = "Forget quality (↑): ○ claimed, before any attack; ● robust, after the strongest attack"
     across = alt.X("robust_forget_quality:Q", title=title, axis=axis())
-    rule = base.mark_rule(strokeWidth=3, opacity=0.3).encode(x=across, x2="claimed_forget_quality")
+    rule = base.mark_rule(strokeWidth=3, opacity=0.5, color=ANCHOR["neutral"]).encode(
+        x=across, x2=alt.X2("claimed_forget_quality")
+    )
     interval = base.transform_filter("isValid(datum.robust_forget_quality_low)")
     wide = interval.mark_rule(strokeWidth=1.2, color="#0072B2").encode(
-        x=alt.X("robust_forget_quality_low:Q", title=title), x2="robust_forget_quality_high"
+        x=alt.X("robust_forget_quality_low:Q", title=title),
+        x2=alt.X2("robust_forget_quality_high"),
     )
     ends = [
         base.mark_point(size=120, filled=filled, opacity=1, strokeWidth=2, color="#0072B2").encode(
@@ -157,7 +182,7 @@ def dumbbell_chart(frame: pd.DataFrame) -> Any:
         for name, filled in (("claimed_forget_quality", False), ("robust_forget_quality", True))
     ]
     height = max(90, 28 * len(rows))
-    return alt.layer(rule, wide, *ends).properties(height=height, usermeta=SVG)
+    return layered(rule, wide, *ends, height=height, usermeta=SVG)
 
 
 def _series(label: str) -> str:
@@ -165,48 +190,65 @@ def _series(label: str) -> str:
     return re.sub(r"α [0-9.eE+-]+(, )?", "", label)
 
 
-def compute_chart(frame: pd.DataFrame, theme: str = "light") -> Any:
-    """Robustness against compute, the α of UNDO along the curve, the oracle as a star at (1, 1)."""
+def compute_families(frame: pd.DataFrame, order: Sequence[str] = ()) -> Families:
+    """Which methods `compute_chart` tells apart: of many those that are undominated in its two objectives or in all."""
+    rows = frame.dropna(subset=["compute", "robust_forget_quality"])
+    rows = rows[competing(rows)]
+    kept = front(rows, "compute", "robust_forget_quality")
+    return families(frame, rows["configuration"], (), kept["configuration"], order)
+
+
+def compute_chart(frame: pd.DataFrame, theme: str = "light", order: Sequence[str] = ()) -> Any:
+    """Robustness against compute, the α of UNDO along the curve, the oracle as a star at (1, 1).
+
+    `order` is that of the methods' colours (see `families`).
+    """
     anchor = str(frame["anchor"].iloc[0]) if len(frame) else "oracle"
     rows = frame.dropna(subset=["compute", "robust_forget_quality"])
-    rows = rows[~rows["method"].isin(ANCHORS)]
+    rows = rows[competing(rows)]
+    methods = compute_families(frame, order)
     rows = rows.assign(
-        family=[family(name) for name in rows["configuration"]],
+        family=methods.shown(family(name) for name in rows["configuration"]),
         series=[_series(name) for name in rows["configuration"]],
-        name=["" if pd.isna(alpha) else f"α {alpha:g}" for alpha in rows["alpha"]],
+        # One α for all tells nothing apart.
+        name=[
+            f"α {a:g}" if pd.notna(a) and rows["alpha"].nunique() > 1 else "" for a in rows["alpha"]
+        ],
     )
     axes = {
         "x": _padded(alt.X, "compute", anchor),
         "y": _padded(alt.Y, "robust_forget_quality", anchor),
     }
-    methods = list(dict.fromkeys(rows["family"]))
+    rows = rows.iloc[(rows["family"] != methods.others).argsort(kind="stable")]  # grey lies below
     base = alt.Chart(rows).encode(**axes)
     curve = (
         base.transform_filter("isValid(datum.alpha)")
         .mark_line(color="#888888")
-        .encode(order="alpha:Q", detail="series:N")
+        .encode(order=alt.Order("alpha:Q"), detail=alt.Detail("series:N"))
     )
     points = base.mark_point(filled=True, size=120, opacity=1).encode(
         color=method_colour(methods),
         shape=alt.Shape(
-            "family:N", scale=shapes(methods), title="Method", legend=alt.Legend(symbolOpacity=1)
+            "family:N", scale=methods.shapes(), title="Method", legend=methods.legend()
         ),
         description=alt.Description("configuration:N"),
         tooltip=[
-            "configuration:N",
+            alt.Tooltip("configuration:N"),
             alt.Tooltip("compute:Q", format=".3f"),
             alt.Tooltip("robust_forget_quality:Q", format=".3f"),
         ],
     )
-    names = base.mark_text(dy=-12, dx=4, align="left", color=ANCHOR[theme]).encode(text="name:N")
+    names = base.mark_text(dy=-12, dx=4, align="left", color=ANCHOR[theme], style=PLACED).encode(
+        text=alt.Text("name:N")
+    )
     crosses = _compute_crosses(rows, axes, methods)
     star = alt.Chart(pd.DataFrame({"compute": [1.0], "robust_forget_quality": [1.0]}))
     oracle = star.mark_point(shape=STAR, filled=True, opacity=1, size=220, color=ANCHOR[theme])
-    text = star.mark_text(dy=-16, fontWeight="bold", color=ANCHOR[theme]).encode(
-        **axes, text=alt.value("Oracle")
+    text = star.mark_text(dy=-16, fontWeight="bold", color=ANCHOR[theme], style=PLACED).encode(
+        **axes, text=alt.TextValue("Oracle")
     )
     layers = [curve, *crosses, points, names, oracle.encode(**axes), text]
-    return alt.layer(*layers).properties(height=340, usermeta=SVG)
+    return layered(*layers, height=340, usermeta=SVG)
 
 
 def _padded(channel: Any, name: str, anchor: str) -> Any:
@@ -214,14 +256,14 @@ def _padded(channel: Any, name: str, anchor: str) -> Any:
     return channel(f"{name}:Q", title=title_of(name, anchor), scale=scale, axis=axis())
 
 
-def _compute_crosses(rows: pd.DataFrame, axes: dict[str, Any], methods: Sequence[str]) -> list[Any]:
+def _compute_crosses(rows: pd.DataFrame, axes: dict[str, Any], methods: Families) -> list[Any]:
     base = alt.Chart(rows).mark_rule(opacity=0.45).encode(color=method_colour(methods))
     found = []
-    for channel, other in (("x", "y"), ("y", "x")):
+    for channel, other, end in (("x", "y", alt.X2), ("y", "x", alt.Y2)):
         start = axes[channel].copy()
         name = str(start.shorthand).removesuffix(":Q")
         start.shorthand = f"{name}_low:Q"
-        ends = {channel: start, f"{channel}2": f"{name}_high", other: axes[other]}
+        ends = {channel: start, f"{channel}2": end(f"{name}_high"), other: axes[other]}
         found.append(base.transform_filter(f"isValid(datum.{name}_low)").encode(**ends))
     return found
 
@@ -241,18 +283,18 @@ def oracle_matching_chart(frame: pd.DataFrame) -> Any:
         ),
         y=alt.Y("after:Q", title="Forget metric after the strongest attack (↓)", axis=axis()),
         color=alt.Color("student:N").scale(colours(students)).title("Student starts from"),
-        detail="seed:N",
+        detail=alt.Detail("seed:N"),
     )
     points = base.mark_point(filled=True, size=120, opacity=1).encode(
         shape=alt.Shape("student:N").scale(shapes(students)).title("Student starts from"),
         tooltip=[
-            "configuration:N",
-            "steps:Q",
-            "seed:N",
+            alt.Tooltip("configuration:N"),
+            alt.Tooltip("steps:Q"),
+            alt.Tooltip("seed:N"),
             alt.Tooltip("kl:Q", format=".4f"),
             alt.Tooltip("after:Q", format=".3f"),
         ],
     )
-    text = base.mark_text(dy=-12).encode(text="steps:Q")
-    lines = base.mark_line(opacity=0.5).encode(order="steps:Q")
-    return (lines + points + text).properties(height=340, usermeta=SVG)
+    text = base.mark_text(dy=-12, style=PLACED).encode(text=alt.Text("steps:Q"))
+    lines = base.mark_line(opacity=0.5).encode(order=alt.Order("steps:Q"))
+    return layered(lines, points, text, height=340, usermeta=SVG)

@@ -5,17 +5,18 @@ from typing import Any
 
 import altair as alt
 
-# Okabe and Ito's palette: told apart with the common kinds of colour blindness, on white and on black.
-PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C00", "#7F7F7F"]
+# Six of Okabe and Ito's colours and two more: told apart with all three kinds of dichromacy, on white and on black.
+PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#904824", "#A854FC"]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right"]
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4]]
 STAR = "M0,-1L.235,-.324L.951,-.309L.380,.124L.588,.809L0,.4L-.588,.809L-.380,.124L-.951,-.309L-.235,-.324Z"
 ANCHOR_SHAPES = {"base": "cross", "oracle": STAR}
 ANCHOR = {"light": "#444444", "dark": "#cccccc", "neutral": "#808080"}
 GROUND = {"light": "#ffffff", "dark": "#0e1117"}
-FONT = "Liberation Sans"  # metrically Arial; exports embed it, and fall back to sans-serif
+# The family that the converter brings along; Arial and Helvetica, whose letters are as wide, stand in for it elsewhere.
+FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 SVG: dict[str, Any] = {"embedOptions": {"renderer": "svg"}}
-PAPER = {"one column": 234, "two columns": 486}  # points: 3.25 in and 6.75 in
+PLACED = "placed"  # the style of texts beside points, which figures for paper move to where nothing lies under them
 
 TITLES = {
     "robust_forget_quality": "Robust forget quality (↑ after the attack; base = 0, oracle = 1)",
@@ -63,17 +64,3 @@ def dashes(names: Sequence[str]) -> alt.Scale:
     """One kind of line for each name; with the colours no two of forty lines look alike."""
     found = [DASHES[(i // len(PALETTE) + i) % len(DASHES)] for i in range(len(names))]
     return alt.Scale(domain=list(names), range=found)
-
-
-def paper(chart: Any, width: int = PAPER["two columns"], height: int = 300) -> Any:
-    """A copy for paper: stated size in points, an embeddable font, a white ground."""
-    copied: Any = chart.copy(deep=True)
-    inner = copied.spec if isinstance(copied, alt.FacetChart) else copied
-    if not isinstance(copied, alt.HConcatChart | alt.VConcatChart):
-        inner.width = width
-        inner.height = height if inner.height is alt.Undefined else min(inner.height, height)
-    return copied.configure(
-        font=FONT,
-        background="white",
-        axis=alt.AxisConfig(labelFontSize=9, titleFontSize=10, titleFontWeight="normal"),
-    ).configure_legend(labelFontSize=9, titleFontSize=10, labelLimit=260)

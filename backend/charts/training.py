@@ -31,7 +31,11 @@ def loss_chart(curves: pd.DataFrame, ticks: int = 8, forecast: pd.DataFrame | No
             y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=axis(ticks)),
             color=alt.Color("metric:N", scale=colour, title="Curve", legend=legend),
             strokeDash=alt.StrokeDash("metric:N", scale=dash, title="Curve"),
-            tooltip=["metric:N", "step:Q", alt.Tooltip("value:Q", format=".4g")],
+            tooltip=[
+                alt.Tooltip("metric:N"),
+                alt.Tooltip("step:Q"),
+                alt.Tooltip("value:Q", format=".4g"),
+            ],
         )
         .properties(height=260, usermeta=SVG)
     )
@@ -50,7 +54,12 @@ def category_chart(figures: pd.DataFrame) -> Any:
     bars = base.mark_bar().encode(
         y=alt.Y("value:Q", title=metric.capitalize(), axis=axis()),
         color=alt.Color("split:N").scale(colours(names)).title("Split"),
-        tooltip=["category:N", "split:N", alt.Tooltip("value:Q", format=".3f"), "items:Q"],
+        tooltip=[
+            alt.Tooltip("category:N"),
+            alt.Tooltip("split:N"),
+            alt.Tooltip("value:Q", format=".3f"),
+            alt.Tooltip("items:Q"),
+        ],
     )
     layers = [bars]
     if "standard_error" in figures:
@@ -62,7 +71,7 @@ def category_chart(figures: pd.DataFrame) -> Any:
         )
         layers.append(
             spread.mark_rule(color="#7F7F7F", strokeWidth=2).encode(
-                y=alt.Y("low:Q", title=metric.capitalize()), y2="high:Q"
+                y=alt.Y("low:Q", title=metric.capitalize()), y2=alt.Y2("high:Q")
             )
         )
     return alt.layer(*layers).properties(height=240, usermeta=SVG)

@@ -36,6 +36,7 @@ def _parts(arguments: argparse.Namespace) -> None:
 def _studies(arguments: argparse.Namespace) -> None:
     from backend import catalogue
     from backend.commands import existing_database
+    from backend.study_questions import question_of, shipped_question
     from db import reads
 
     engine = existing_database()
@@ -47,9 +48,16 @@ def _studies(arguments: argparse.Namespace) -> None:
         | {key: known[n][key] for key in ("revision", "runs", "complete") if n in known}
         for n in names
     ]
+    for row in rows:
+        record = (
+            reads.study(engine, row["name"]) if engine is not None and row["revision"] else None
+        )
+        row["question"] = question_of(row["name"], record.document) if record else shipped_question(row["name"])  # fmt: skip
     if arguments.json:
         return show(rows)
     for row in rows:
         state = f"{row['complete']} of {row['runs']} runs" if row["revision"] else "not submitted"
         print(f"{row['name']:24} {state}")
+        if row["question"]:
+            print(textwrap.fill(row["question"], 100, initial_indent="    ", subsequent_indent="    "))  # fmt: skip
     return None

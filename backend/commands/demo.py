@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.commands import Verbs, database, show, verb
+from backend.commands.queue import engine_words
 from backend.stage import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +28,7 @@ def add(verbs: Verbs) -> None:
     demo.add_argument("--serve", action="store_true", help="serve the dashboard meanwhile")
     demo.add_argument("--port", type=int, default=8501)
     demo.add_argument("--slots", type=int)
+    engine_words(demo)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -57,15 +59,18 @@ def _study(arguments: argparse.Namespace) -> int:
     from backend import plan, study
     from backend.commands.queue import Progress, work_off
     from backend.commands.results import print_frontier
+    from backend.engines.choosing import chosen
+    from backend.engines.devices import Devices
     from backend.results import frontier_document
     from db import writes
 
+    place = chosen(arguments.engine, arguments.engine_option, Devices())
     resolved = study.resolve(study.load("quick"))
     engine = database()
     rows = plan.as_rows(resolved.runs)
     done = writes.submit(engine, name="quick", document=resolved.document, runs=rows)
     print(f"quick: {done.new} new runs, {done.existing} exist.", file=sys.stderr, flush=True)
-    status = work_off(arguments.slots, True, 30.0, Progress(engine).tell)
+    status = work_off(arguments.slots, True, 30.0, Progress(engine).tell, place)
     document = frontier_document(engine, "quick")
     show(document) if arguments.json else print_frontier(document)
     return status

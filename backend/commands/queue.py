@@ -23,18 +23,33 @@ def add(verbs: Verbs) -> None:
     work.add_argument("--until-idle", action="store_true", help="return when nothing is left")
     work.add_argument("--slots", type=_count, help="runs at a time")
     _devices(work, "of this machine for every run")
-    work.add_argument("--engine", choices=["local"], default="local")
+    engine_words(work)
     work.add_argument(
         "--lease", type=float, default=30.0, help="seconds a silent run is waited for"
     )
     run = verb(verbs, "run", _run, "do one claimed run here, or with --serve be a slot")
     run.add_argument("run", type=int, nargs="?")
     run.add_argument("--attempt", type=int)
+    run.add_argument("--lease", type=float, default=30.0, help="seconds a silent run is waited for")
     run.add_argument("--serve", action="store_true", help="read RUN ATTEMPT lines")
+    run.add_argument("--prompts", metavar="NAME", help="answer what the playground asks")
+    run.add_argument("--idle", type=float, default=180.0, help="seconds without a prompt; then end")
     _devices(run, "to do it on")
     run.add_argument("--rank", type=_count, help=argparse.SUPPRESS)  # which of them to be
     run.add_argument("--store", type=Path, help=argparse.SUPPRESS)  # where they find one another
     _steering(verbs)
+
+
+def engine_words(words: Any) -> None:
+    """Add where runs execute, for every verb that works."""
+    words.add_argument("--engine", default="local", help="local, ray or slurm: where runs execute")
+    words.add_argument(
+        "--engine-option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="of ray: address, cpus, gpus, memory_gb, most; of slurm: partition, minutes, cpus, gpus, memory_gb, most …",
+    )
 
 
 def _devices(words: Any, what: str) -> None:
@@ -136,8 +151,11 @@ def _work(arguments: argparse.Namespace) -> int:
 
     devices = Devices(arguments.devices, arguments.sharding)
     devices.check()
+    from backend.engines.choosing import chosen
+
+    place = chosen(arguments.engine, arguments.engine_option, devices)
     tell = Progress(database()).tell
-    return work_off(arguments.slots, arguments.until_idle, arguments.lease, tell, devices)
+    return work_off(arguments.slots, arguments.until_idle, arguments.lease, tell, place)
 
 
 def work_off(
@@ -145,9 +163,9 @@ def work_off(
     until_idle: bool,
     lease: float,
     tell: Callable[[Any], None],
-    devices: Any = None,
+    place: Any = None,
 ) -> int:
-    """Work the queue off here, with so many `backend.engines.devices` a run: 0, or 1 where a run failed."""
+    """Work the queue off on this machine, or at another place of `backend.engines`: 0, or 1 where a run failed."""
     from backend.worker import WorkerProblem, work
 
     try:
@@ -157,7 +175,7 @@ def work_off(
             until_idle=until_idle,
             lease_seconds=lease,
             on_event=tell,
-            devices=devices,
+            place=place,
         )
     except WorkerProblem as problem:
         print(problem, file=sys.stderr)
@@ -213,20 +231,25 @@ def _run(arguments: argparse.Namespace) -> int:
         from backend.crew import assist
 
         return assist(arguments.rank, devices, arguments.store)
+    if arguments.prompts:
+        from backend.playground.server import serve
+
+        return serve(arguments.prompts, arguments.idle)
     if arguments.serve:
         return child.serve(devices=devices, sharding=sharding)
     if arguments.run is None or arguments.attempt is None:
-        raise UserError("run needs RUN and --attempt N, or --serve.")
+        raise UserError("run needs RUN and --attempt N, or --serve, or --prompts NAME.")
     if devices > 1 or sharding != "none":
         Devices(devices, sharding).check()
     engine = existing_database()
     if engine is None:
         raise UserError(f"There is no run {arguments.run}: there is no database yet.")
+    held: dict[str, Any] = {"lease_seconds": arguments.lease, "stopping": child.told_to_return()}
     if devices == 1:
-        ended = child.run_once(engine, arguments.run, arguments.attempt)
+        ended = child.run_once(engine, arguments.run, arguments.attempt, **held)
     else:
         with child.recruited(devices, sharding) as crew:
-            ended = child.run_once(engine, arguments.run, arguments.attempt, crew=crew)
+            ended = child.run_once(engine, arguments.run, arguments.attempt, crew=crew, **held)
     print(ended, file=sys.stderr)
     return 0 if ended == "complete" else 1
 

@@ -10,6 +10,7 @@ from backend.commands import Verbs, existing_database, show, verb
 from backend.stage import UserError
 
 COLUMNS = ("id", "stage", "name", "parameters", "seed", "parent", "inputs", "fingerprint", "state")
+MOST_COLUMNS = 8  # of reported metrics that are printed
 COLUMNS_AFTER = ("blocked_by", "attempt", "seconds", "flops", "error")
 
 
@@ -22,6 +23,16 @@ def add(verbs: Verbs) -> None:
     frontier = verb(verbs, "frontier", _frontier, "the frontier of a study")
     export = verb(verbs, "export", _export, "write a study's data, plots, tables and manifest")
     export.add_argument("--to", required=True, metavar="DIR", type=Path)
+    export.add_argument(
+        "--preset",
+        default="two columns",
+        help="size of plots: one column, two columns, slides, poster",
+    )
+    export.add_argument(
+        "--reference",
+        metavar="NAME",
+        help="configuration that the table tests against; default the first",
+    )
     for added in (frontier, export):
         added.add_argument("study")
         added.add_argument("--budget", type=int, metavar="STEP", help="attack steps that count")
@@ -111,12 +122,15 @@ def _frontier(arguments: argparse.Namespace) -> None:
 
 def print_frontier(document: dict[str, Any]) -> None:
     """The frontier as an aligned table with its reading."""
-    from backend.charts.frontier import caption
+    from backend.charts.captions import caption
     from backend.frontier import frame
 
     rows = frame(document)
     if rows.empty:
         print(f"{document['study']} has no results yet.")
+        return
+    if set(rows["origin"]) == {"imported"}:
+        _print_reported(document, rows)
         return
     wanted = {
         "configuration": "configuration",
@@ -144,6 +158,17 @@ def print_frontier(document: dict[str, Any]) -> None:
     )
 
 
+def _print_reported(document: dict[str, Any], rows: pd.DataFrame) -> None:
+    """What others report, which has no objectives: the first of its metrics."""
+    from backend.tables import column_of
+
+    names = [name for name in document["rows"][0]["metrics"] if column_of(name) in rows]
+    shown = rows[["configuration", *map(column_of, names[:MOST_COLUMNS])]]
+    print(shown.to_string(index=False, float_format=lambda v: f"{v:.4g}", na_rep="–"))
+    more = f"; {len(names) - MOST_COLUMNS} more metrics with --json" if len(names) > MOST_COLUMNS else ""  # fmt: skip
+    print(f"Imported, not run here: no objectives, only what was reported{more}.")
+
+
 def _export(arguments: argparse.Namespace) -> None:
     from backend import exports
     from backend.results import curves
@@ -151,7 +176,7 @@ def _export(arguments: argparse.Namespace) -> None:
     document = _document(arguments)
     engine = existing_database()
     found = curves(engine, arguments.study, arguments.revision) if engine else pd.DataFrame()
-    files = exports.bundle(document, found, arguments.to)
+    files = exports.bundle(document, found, arguments.to, arguments.preset, arguments.reference)
     if arguments.json:
         return show({"directory": str(arguments.to), "files": [str(path) for path in files]})
     print(f"{len(files)} files in {arguments.to}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from backend.engines.devices import Devices
+from backend.engines.pipe import Ear, last_line
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOT = ("-m", "backend", "run", "--serve")
@@ -19,11 +20,11 @@ BYTES_PER_SLOT = 800_000_000  # a process with torch, and a small model at work
 def default_slots() -> int:
     """How many runs to do at once here: a core each, at most four, fewer where memory is short."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    fitting = _available_memory() // BYTES_PER_SLOT
+    fitting = available_memory() // BYTES_PER_SLOT
     return int(max(1, min(cores or 1, MOST_SLOTS, fitting)))
 
 
-def _available_memory() -> int:
+def available_memory() -> int:
     """Bytes that new processes can use: the machine's, or what a container leaves of them."""
     plenty = MOST_SLOTS * BYTES_PER_SLOT
     try:
@@ -52,16 +53,16 @@ class Slot:
         log.parent.mkdir(parents=True, exist_ok=True)
         self.number, self.log = number, log
         self.ever_ready = False
-        self._heard = b""
         with open(log, "ab") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, *SLOT, *devices.words()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env={**_environment(home, database_url), **devices.environment(number)},
+                env={**environment(home, database_url), **devices.environment(number)},
                 start_new_session=True,
             )
+        self._ear = Ear(self.fileno())
 
     def fileno(self) -> int:
         """The descriptor to watch."""
@@ -81,11 +82,7 @@ class Slot:
 
     def hear(self) -> list[list[str]] | None:
         """The lines that have come, as words; None once the process has ended."""
-        data = os.read(self.fileno(), 65536)
-        if not data:
-            return None
-        *lines, self._heard = (self._heard + data).split(b"\n")
-        return [line.decode(errors="replace").split() for line in lines]
+        return self._ear.listen()
 
     def dismiss(self) -> None:
         """End of input: an idle slot ends."""
@@ -114,16 +111,18 @@ class Slot:
 
     def last_words(self) -> str:
         """The last line of the slot's log."""
-        with contextlib.suppress(OSError):
-            lines = self.log.read_text(errors="replace").strip().splitlines()
-            return lines[-1] if lines else ""
-        return ""
+        return last_line(self.log)
 
 
-def _environment(home: Path, database_url: str) -> dict[str, str]:
+def environment(home: Path, database_url: str) -> dict[str, str]:
+    """What a process of this worker finds in its environment: where to work, with one thread."""
+    return {**os.environ, **ours(home, database_url)}
+
+
+def ours(home: Path, database_url: str) -> dict[str, str]:
+    """The part of it that is ours, on whatever machine."""
     path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH")) if part)
     return {
-        **os.environ,
         "LETHE_HOME": str(home.absolute()),
         "LETHE_DATABASE_URL": database_url,
         "PYTHONPATH": path,

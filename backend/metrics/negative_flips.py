@@ -10,6 +10,7 @@ from backend.registry import metric
     label="negative flips",
     source="Yan et al. 2021 (arXiv 2011.09161), negative flip rate",
     direction="down",
+    better="down",
     floor=None,
     unit="share",
     range=[0.0, 1.0],

@@ -16,6 +16,7 @@ SPLITS = ("forget_score", "retain_score")
     label="perplexity",
     source="exp of the mean cross-entropy of a token; of generations under the base: spec §3.4",
     direction="down",
+    better="down",
     floor=None,
     unit="",
     range=[1.0, None],

@@ -11,6 +11,7 @@ from backend.study_metrics import Row, StudyView
     label="scalability",
     source="Shi et al. 2024, MUSE (arXiv 2407.06460), criterion 5",
     direction="none",
+    better="up",
     floor=None,
     unit="utility",
     range=[None, None],

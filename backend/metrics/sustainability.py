@@ -14,6 +14,7 @@ from backend.study_metrics import Row, StudyView
     label="sustainability",
     source="Shi et al. 2024, MUSE (arXiv 2407.06460), criterion 6",
     direction="none",
+    better="up",
     floor=None,
     unit="utility",
     range=[None, None],

@@ -10,6 +10,7 @@ from backend.tofu import forget_quality
     label="TOFU forget quality",
     source="Maini et al. 2024 (arXiv 2401.06121): p of a two-sample Kolmogorov–Smirnov test of truth ratios",
     direction="none",
+    better="up",
     floor=None,
     unit="p",
     range=[0.0, 1.0],

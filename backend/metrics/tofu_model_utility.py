@@ -16,6 +16,7 @@ AROUND = {"real authors": "real_authors_score", "world facts": "world_facts_scor
     label="TOFU model utility",
     source="Maini et al. 2024 (arXiv 2401.06121): harmonic mean of probability, ROUGE-L recall and truth ratio of each set",
     direction="up",
+    better="up",
     floor=0.0,
     unit="score",
     range=[0.0, 1.0],

@@ -15,6 +15,7 @@ SPLIT = "forget_score"
     label="unlearning depth (UDS)",
     source="arXiv 2605.24614: hidden states patched into the full model, per example, threshold 0.05",
     direction="down",
+    better="up",
     floor=None,
     unit="share",
     range=[0.0, 1.0],

@@ -1,5 +1,20 @@
 """All reads. They take no write lock, are short, and hand back DataFrames or plain values."""
 
+from db.models import (
+    DECISIONS,
+)
+from db.reads.marks import (
+    notes,
+    tags,
+    tags_of,
+    views,
+)
+from db.reads.prompts import (
+    prompt_by_key,
+    prompt_progress,
+    prompts_open,
+    prompts_waiting,
+)
 from db.reads.queue import (
     Queue,
     cancel_requests,
@@ -8,12 +23,20 @@ from db.reads.queue import (
     events,
     failed_since,
     finished_version,
+    flag,
     idle,
     last_event,
     paused,
     queue,
     runs_in,
     workers,
+)
+from db.reads.reports import (
+    finished_of_studies,
+    provenance,
+    report,
+    report_events,
+    reports,
 )
 from db.reads.results import (
     Items,
@@ -25,25 +48,59 @@ from db.reads.results import (
     measurements,
     samples,
 )
+from db.reads.run_conditions import (
+    Condition,
+)
+from db.reads.run_table import (
+    RunPage,
+    matching,
+    matching_ids,
+    metric_names,
+    model_fingerprints,
+    parameter_names,
+    run_page,
+    studies_of,
+)
 from db.reads.studies import (
     StudyRecord,
     existing,
     fingerprints,
     inputs,
+    last_finished,
     revisions,
     run,
+    run_by_fingerprint,
     settings,
     studies,
     study,
     study_runs,
+    study_runs_in,
+)
+from db.reads.tables import (
+    columns_of,
+    model_files,
+    row_counts,
+    rows_of,
+    run_states,
+)
+from db.reads.trash import (
+    Trash,
+    removal_of,
+    trash,
+    trashed_runs,
 )
 
 __all__ = [
+    "Condition",
+    "DECISIONS",
     "Items",
     "Queue",
+    "RunPage",
     "StudyRecord",
+    "Trash",
     "artifacts",
     "cancel_requests",
+    "columns_of",
     "cost_history",
     "counts",
     "data_version",
@@ -52,22 +109,53 @@ __all__ = [
     "existing",
     "failed_since",
     "fingerprints",
+    "finished_of_studies",
     "finished_runs",
     "finished_version",
+    "flag",
     "idle",
     "inputs",
     "item_values",
     "last_event",
+    "matching",
+    "matching_ids",
     "measurements",
+    "metric_names",
+    "model_files",
+    "model_fingerprints",
+    "notes",
+    "parameter_names",
     "paused",
+    "prompt_by_key",
+    "prompt_progress",
+    "prompts_open",
+    "prompts_waiting",
+    "provenance",
     "queue",
+    "removal_of",
+    "report",
+    "report_events",
+    "reports",
     "revisions",
+    "row_counts",
+    "rows_of",
     "run",
+    "run_by_fingerprint",
+    "run_page",
+    "run_states",
     "runs_in",
     "samples",
     "settings",
     "studies",
+    "studies_of",
     "study",
     "study_runs",
+    "last_finished",
+    "study_runs_in",
+    "tags",
+    "tags_of",
+    "trash",
+    "trashed_runs",
+    "views",
     "workers",
 ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 from sqlalchemy import Engine, func, select
 
+from db.live import KEPT
 from db.models import STATES, Event, Flag, Run, Worker, now
 from db.reads.frames import RUN_COLUMNS, frame, value
 from db.session import reader
@@ -38,10 +39,9 @@ def finished_version(engine: Engine) -> str:
 
 def counts(engine: Engine) -> dict[str, int]:
     """Runs by state, every state named; `blocked` counts the waiting ones below a failed or cancelled one."""
+    counted = select(Run.state, func.count(), func.count(Run.blocked_by)).where(KEPT)
     with reader(engine).connect() as c:
-        rows = c.execute(
-            select(Run.state, func.count(), func.count(Run.blocked_by)).group_by(Run.state)
-        ).all()
+        rows = c.execute(counted.group_by(Run.state)).all()
     found = {row[0]: int(row[1]) for row in rows}
     blocked = sum(int(row[2]) for row in rows if row[0] == "waiting")
     return {state: found.get(state, 0) for state in STATES} | {"blocked": blocked}
@@ -63,7 +63,7 @@ def runs_in(
     ended = not set(states) & {"running", "waiting"}
     order = (Run.finished_at.desc(),) if ended else (Run.state, Run.priority.desc(), Run.id)
     query = select(*RUN_COLUMNS, Run.worker_id, Run.cancel_requested)
-    query = query.where(Run.state.in_(list(states)))
+    query = query.where(Run.state.in_(list(states)), KEPT)
     if blocked is not None:
         query = query.where(Run.blocked_by.is_not(None) if blocked else Run.blocked_by.is_(None))
     return frame(engine, query.order_by(*order).limit(limit))
@@ -80,7 +80,13 @@ def workers(engine: Engine, alive_seconds: float = 20.0) -> pd.DataFrame:
 
 def paused(engine: Engine) -> bool:
     """Whether claiming is stopped."""
-    return bool(value(engine, select(Flag.value).where(Flag.name == "paused")) == "yes")
+    return flag(engine, "paused") == "yes"
+
+
+def flag(engine: Engine, name: str) -> str | None:
+    """What a switch stands at; None where nobody has touched it."""
+    found: str | None = value(engine, select(Flag.value).where(Flag.name == name))
+    return found
 
 
 def idle(engine: Engine, waiting_counts: bool = True) -> bool:
@@ -88,8 +94,8 @@ def idle(engine: Engine, waiting_counts: bool = True) -> bool:
     query = select(Run.id).where(Run.state == "running").limit(1)
     if value(engine, query) is not None:
         return False
-    open_runs = select(Run.id).where(Run.state == "waiting", Run.blocked_by.is_(None)).limit(1)
-    return not waiting_counts or value(engine, open_runs) is None
+    ready = (Run.state == "waiting", Run.blocked_by.is_(None), KEPT)
+    return not waiting_counts or value(engine, select(Run.id).where(*ready).limit(1)) is None
 
 
 def cancel_requests(engine: Engine, worker_id: str) -> set[int]:

@@ -9,6 +9,7 @@ import pandas as pd
 from sqlalchemy import Engine, case, func, select
 from sqlalchemy.sql import ColumnElement
 
+from db.live import newest
 from db.models import STATES, Run, RunInput, Study, StudyRun
 from db.reads.frames import RUN_COLUMNS, frame
 from db.session import reader
@@ -27,20 +28,19 @@ class StudyRecord:
 
 
 def studies(engine: Engine) -> pd.DataFrame:
-    """The newest revision of every study, newest first, with its number of runs in each state.
+    """The newest revision of every study that is not in the trash, newest first, with its runs in each state.
 
     Columns: id, name, revision, origin, created_at, runs, blocked, and one for each state.
     """
     states = [_count_if(Run.state == state).label(state) for state in STATES]
     blocked = _count_if(Run.blocked_by.is_not(None)).label("blocked")
-    newest = select(func.max(Study.id)).group_by(Study.name)
     shown = (Study.id, Study.name, Study.revision, Study.origin, Study.created_at)
     return frame(
         engine,
         select(*shown, func.count(Run.id).label("runs"), blocked, *states)
         .join(StudyRun, StudyRun.study_id == Study.id, isouter=True)
-        .join(Run, Run.id == StudyRun.run_id, isouter=True)
-        .where(Study.id.in_(newest))
+        .join(Run, (Run.id == StudyRun.run_id) & Run.trashed_at.is_(None), isouter=True)
+        .where(Study.id.in_(newest()))
         .group_by(*shown)
         .order_by(Study.id.desc()),
     )
@@ -52,15 +52,15 @@ def _count_if(condition: ColumnElement[bool]) -> ColumnElement[int]:
 
 def settings(engine: Engine) -> list[tuple[str, dict[str, Any]]]:
     """(name, setting) of the newest revision of every study; the rest of their documents stays where it is."""
-    newest = select(func.max(Study.id)).group_by(Study.name)
-    query = select(Study.name, Study.document["setting"]).where(Study.id.in_(newest))
+    query = select(Study.name, Study.document["setting"]).where(Study.id.in_(newest()))
     with reader(engine).connect() as c:
         return [(row[0], row[1] or {}) for row in c.execute(query.order_by(Study.id))]
 
 
 def study(engine: Engine, name: str, revision: int | None = None) -> StudyRecord | None:
-    """A study's newest revision, or the given one; None where there is none."""
-    query = select(Study.__table__).where(Study.name == name)
+    """A study's newest revision, or the given one; None where there is none, or it is in the trash."""
+    columns = (Study.id, Study.name, Study.revision, Study.document, Study.created_at, Study.origin)
+    query = select(*columns).where(Study.name == name, Study.trashed_at.is_(None))
     if revision is not None:
         query = query.where(Study.revision == revision)
     with reader(engine).connect() as c:
@@ -70,19 +70,40 @@ def study(engine: Engine, name: str, revision: int | None = None) -> StudyRecord
 
 def revisions(engine: Engine, name: str) -> pd.DataFrame:
     """All revisions of a study, newest first: id, revision, created_at."""
-    query = select(Study.id, Study.revision, Study.created_at).where(Study.name == name)
+    query = select(Study.id, Study.revision, Study.created_at)
+    query = query.where(Study.name == name, Study.trashed_at.is_(None))
     return frame(engine, query.order_by(Study.revision.desc()))
 
 
 def study_runs(engine: Engine, study_id: int) -> pd.DataFrame:
-    """A study's runs in the order in which they were planned; `parent` is the parent's number."""
+    """A study's runs in the order in which they were planned; `parent` is the parent's number.
+
+    Runs in the trash are left out: to the frontier they are missing, now as after the trash is emptied.
+    """
     return frame(
         engine,
         select(*RUN_COLUMNS, StudyRun.position)
         .join(StudyRun, StudyRun.run_id == Run.id)
-        .where(StudyRun.study_id == study_id)
+        .where(StudyRun.study_id == study_id, Run.trashed_at.is_(None))
         .order_by(StudyRun.position),
     )
+
+
+def last_finished(engine: Engine, study_id: int) -> datetime | None:
+    """When the last of a study's runs ended; None where none has."""
+    query = select(func.max(Run.finished_at)).join(StudyRun, StudyRun.run_id == Run.id)
+    query = query.where(StudyRun.study_id == study_id, Run.trashed_at.is_(None))
+    with reader(engine).connect() as c:
+        found: datetime | None = c.execute(query).scalar()
+    return found
+
+
+def study_runs_in(engine: Engine, study_id: int, states: Sequence[str]) -> list[int]:
+    """The numbers of a study's runs in these states."""
+    query = select(Run.id).join(StudyRun, StudyRun.run_id == Run.id)
+    query = query.where(StudyRun.study_id == study_id, Run.state.in_(list(states)))
+    with reader(engine).connect() as c:
+        return list(c.execute(query.where(Run.trashed_at.is_(None)).order_by(Run.id)).scalars())
 
 
 def inputs(engine: Engine, study_id: int) -> pd.DataFrame:
@@ -119,6 +140,7 @@ def run(engine: Engine, run_id: int) -> dict[str, Any] | None:
         )
         children = c.execute(select(Run.id).where(Run.parent_id == run_id).order_by(Run.id))
         names = select(Study.name).join(StudyRun, StudyRun.study_id == Study.id).distinct()
+        names = names.where(Study.trashed_at.is_(None))
         found: dict[str, list[tuple[int, str]]] = {}
         for role, input_id, fingerprint in needs:
             found.setdefault(role, []).append((input_id, fingerprint))
@@ -130,6 +152,12 @@ def run(engine: Engine, run_id: int) -> dict[str, Any] | None:
             "children": list(children.scalars()),
             "studies": list(c.execute(names.where(StudyRun.run_id == run_id)).scalars()),
         }
+
+
+def run_by_fingerprint(engine: Engine, fingerprint: str) -> int | None:
+    """The number of the run of that name; None where there is none."""
+    with reader(engine).connect() as c:
+        return c.execute(select(Run.id).where(Run.fingerprint == fingerprint)).scalar()
 
 
 def fingerprints(engine: Engine, run_ids: Sequence[int] | None = None) -> dict[int, str]:

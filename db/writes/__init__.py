@@ -5,8 +5,36 @@ from db.writes.control import (
     delete_study,
     request_cancel,
     retry,
+    set_flag,
     set_paused,
     set_priority,
+)
+from db.writes.imports import (
+    Imported,
+    forget_files,
+    import_study,
+)
+from db.writes.marks import (
+    add_tag,
+    delete_view,
+    remove_tag,
+    rename_view,
+    save_note,
+    save_view,
+    set_archived,
+)
+from db.writes.prompts import (
+    PromptClaim,
+    answer_prompt,
+    ask,
+    beat_prompt,
+    cancel_prompt,
+    claim_prompt,
+    fail_prompt,
+    fail_waiting_prompts,
+    lose_prompts,
+    reap_prompts,
+    return_prompt,
 )
 from db.writes.queue import (
     Claim,
@@ -19,35 +47,107 @@ from db.writes.queue import (
     lose,
     reap,
 )
-from db.writes.results import add_artifacts, begin, record
-from db.writes.rows import add_event
-from db.writes.submission import Submitted, submit
-from db.writes.workers import beat_worker, register_worker, request_stop, stop_worker
+from db.writes.report_blocks import (
+    edit_block,
+    move_block,
+    remove_block,
+)
+from db.writes.reports import (
+    add_block,
+    archive_report,
+    create_report,
+    decide,
+    freeze_report,
+    rename_report,
+)
+from db.writes.results import (
+    add_artifacts,
+    begin,
+    record,
+)
+from db.writes.rows import (
+    add_event,
+)
+from db.writes.submission import (
+    Submitted,
+    add_run,
+    submit,
+)
+from db.writes.trash import (
+    empty_trash,
+    restore_runs,
+    restore_study,
+    trash_runs,
+    trash_study,
+)
+from db.writes.workers import (
+    beat_worker,
+    register_worker,
+    request_stop,
+    stop_worker,
+)
 
 __all__ = [
     "Claim",
     "Deleted",
+    "Imported",
+    "PromptClaim",
     "Submitted",
     "add_artifacts",
+    "add_block",
     "add_event",
+    "add_run",
+    "add_tag",
+    "answer_prompt",
+    "archive_report",
+    "ask",
+    "beat_prompt",
     "beat_worker",
     "begin",
+    "cancel_prompt",
     "cancelled",
     "claim",
+    "claim_prompt",
     "complete",
+    "create_report",
+    "decide",
     "delete_study",
+    "delete_view",
+    "edit_block",
+    "empty_trash",
     "fail",
+    "fail_prompt",
+    "fail_waiting_prompts",
+    "forget_files",
+    "freeze_report",
     "hand_back",
     "heartbeat",
+    "import_study",
     "lose",
+    "lose_prompts",
+    "move_block",
     "reap",
+    "reap_prompts",
     "record",
     "register_worker",
+    "remove_block",
+    "remove_tag",
+    "rename_report",
+    "rename_view",
     "request_cancel",
     "request_stop",
+    "restore_runs",
+    "restore_study",
     "retry",
+    "return_prompt",
+    "save_note",
+    "save_view",
+    "set_archived",
+    "set_flag",
     "set_paused",
     "set_priority",
     "stop_worker",
     "submit",
+    "trash_runs",
+    "trash_study",
 ]

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy import Connection, Engine, and_, delete, or_, select, update
 
-from db.models import Artifact, Flag, Run, Study, StudyRun
+from db.models import Artifact, Flag, Run, RunInput, Study, StudyRun
 from db.session import DatabaseProblem
-from db.writes.rows import BAD, block, clock, event, events, in_parts, upsert
-
-ATTEMPTS = 3
+from db.writes.rows import AGAIN, BAD, block, clock, event, events, in_parts, sweep, upsert
 
 
 @dataclass(frozen=True)
@@ -51,16 +50,11 @@ def retry(engine: Engine, run_ids: Iterable[int], fresh: bool = False) -> int:
     They go on from their resume state, unless `fresh`.
     """
     count = 0
-    values = {
-        **dict.fromkeys(("error", "traceback", "finished_at", "blocked_by")),
-        "state": "waiting",
-        "attempts_allowed": Run.attempt + ATTEMPTS,
-        "cancel_requested": False,
-        "fresh": fresh,
-    }
+    values = {**AGAIN, "fresh": fresh}
     with engine.begin() as c:
         for part in in_parts(run_ids):
-            back = update(Run).where(Run.id.in_(part), Run.state.in_(BAD)).values(values)
+            bad = (Run.id.in_(part), Run.state.in_(BAD), Run.trashed_at.is_(None))
+            back = update(Run).where(*bad).values(values)
             ids = list(c.execute(back.returning(Run.id)).scalars())
             events(c, "retried", "from its start" if fresh else "", ids)
             count += len(ids)
@@ -75,6 +69,12 @@ def set_paused(engine: Engine, paused: bool) -> None:
         event(c, "paused" if paused else "continued", "")
 
 
+def set_flag(engine: Engine, name: str, value: str) -> None:
+    """Turn a switch of this database, such as what its reader has already seen."""
+    with engine.begin() as c:
+        upsert(c, Flag, [{"name": name, "value": value}])
+
+
 def set_priority(engine: Engine, run_ids: Iterable[int], priority: int) -> int:
     """Let these waiting runs go before (or after) the others; how many that were."""
     count = 0
@@ -87,7 +87,7 @@ def set_priority(engine: Engine, run_ids: Iterable[int], priority: int) -> int:
 
 
 def delete_study(engine: Engine, name: str) -> Deleted:
-    """Remove all revisions of a study and the runs that no other study has.
+    """Remove all revisions of a study and the runs that no other study has, with what was made of them outside of any.
 
     Raises:
         DatabaseProblem: there is no such study, or one of those runs is running
@@ -98,23 +98,33 @@ def delete_study(engine: Engine, name: str) -> Deleted:
             raise DatabaseProblem(f"There is no study {name!r} in the database.")
         mine = select(StudyRun.run_id).where(StudyRun.study_id.in_(studies))
         others = select(StudyRun.run_id).where(StudyRun.study_id.not_in(studies))
-        query = select(Run.id, Run.state, Run.fingerprint).where(
-            Run.id.in_(mine), Run.id.not_in(others)
-        )
+        own = (Run.id.in_(mine), Run.id.not_in(others))
+        lost = select(Run.id).where(*own)
+        query = select(Run.id, Run.state, Run.fingerprint).where(or_(and_(*own), _built_on(lost)))
         rows = c.execute(query.order_by(Run.id.desc())).all()
         if any(row.state == "running" for row in rows):
             raise DatabaseProblem(f"{name} has running runs; cancel them first.")
         c.execute(delete(Study).where(Study.id.in_(studies)))
-        files = _delete_runs(c, [row.id for row in rows])
+        files = delete_runs(c, [row.id for row in rows])
+        sweep(c)  # runs that are left to studies in the trash only
         event(c, "deleted", f"{name}: {len(rows)} runs that no other study has")
     return Deleted(len(rows), files, [row.fingerprint for row in rows])
 
 
-def _delete_runs(c: Connection, ids: list[int]) -> list[str]:
+def _built_on(runs: Any) -> Any:
+    """Runs of no study that start from these, such as an attack that was repeated to keep what it made."""
+    needs = select(RunInput.run_id).where(RunInput.input_id.in_(runs))
+    return and_(
+        or_(Run.parent_id.in_(runs), Run.id.in_(needs)), Run.id.not_in(select(StudyRun.run_id))
+    )
+
+
+def delete_runs(c: Connection, ids: list[int]) -> list[str]:
     """Delete the runs, children first, and say which files they leave behind."""
     files: list[str] = []
     for part in in_parts(ids):
         files += c.execute(select(Artifact.path).where(Artifact.run_id.in_(part))).scalars()
+        c.execute(delete(StudyRun).where(StudyRun.run_id.in_(part)))
         c.execute(update(Run).where(Run.blocked_by.in_(part)).values(blocked_by=None))
     for run_id in ids:  # later runs refer to earlier ones, so the list begins with the latest
         c.execute(delete(Run).where(Run.id == run_id))

@@ -55,6 +55,7 @@ def _next_ready() -> Any:
         .where(
             Run.state == "waiting",
             Run.blocked_by.is_(None),
+            Run.trashed_at.is_(None),
             ~exists().where(parent.id == Run.parent_id, parent.state != "complete"),
             ~exists().where(
                 RunInput.run_id == Run.id, given.id == RunInput.input_id, given.state != "complete"

@@ -8,9 +8,17 @@ from sqlalchemy import Connection, Engine, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
-from db.models import Event, Run, RunInput, Table, now
+from db.models import Event, Run, RunInput, Study, StudyRun, Table, now
 
 BAD = ("failed", "cancelled")
+ATTEMPTS = 3
+# What a failed or cancelled run that shall be done again is set to.
+AGAIN: dict[str, Any] = {
+    **dict.fromkeys(("error", "traceback", "finished_at", "blocked_by")),
+    "state": "waiting",
+    "attempts_allowed": Run.attempt + ATTEMPTS,
+    "cancel_requested": False,
+}
 MOST_VALUES = 10_000  # in one IN list; SQLite takes 32,766
 
 
@@ -64,6 +72,14 @@ def in_parts(values: Iterable[int]) -> Iterator[list[int]]:
     held = list(values)
     for start in range(0, len(held), MOST_VALUES):
         yield held[start : start + MOST_VALUES]
+
+
+def sweep(c: Connection) -> int:
+    """Move every run to the trash all of whose studies are there; how many that were."""
+    held = select(StudyRun.run_id)
+    live = held.join(Study, Study.id == StudyRun.study_id).where(Study.trashed_at.is_(None))
+    left = update(Run).where(Run.trashed_at.is_(None), Run.id.in_(held), Run.id.not_in(live))
+    return int(c.execute(left.values(trashed_at=clock(c))).rowcount)
 
 
 def block(c: Connection) -> None:

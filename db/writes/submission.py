@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from db.models import Run, RunInput, Study, StudyRun
+from db.session import DatabaseProblem
 from db.writes.rows import MOST_VALUES, block, event
+from db.writes.trash import bring_back
 
 COPIED = ("fingerprint", "stage", "name", "version", "parameters", "setting", "precision", "seed")
 
@@ -33,22 +35,47 @@ def submit(
 ) -> Submitted:
     """Store a study and the runs that do not exist yet, parents before children; all or nothing.
 
-    The same document with the same runs again is the same revision.
+    The same document with the same runs again is the same revision. What was in the trash comes back: the study, and
+    every run that it needs; one that had failed or was cancelled waits again, as a new one would.
     """
     plan = {run["fingerprint"]: run for run in runs}
     with engine.begin() as c:
-        ids = _known(c, list(plan))
+        ids = known_runs(c, list(plan))
+        bring_back(c, name, list(ids.values()))
         new = [run for fingerprint, run in plan.items() if fingerprint not in ids]
-        _insert_runs(c, new, ids, origin)
+        insert_runs(c, new, ids, origin)
         order = [ids[fingerprint] for fingerprint in plan]
-        study_id, revision = _revision(c, name, document, order, origin)
+        study_id, revision = store_revision(c, name, document, order, origin)
         known = len(plan) - len(new)
         event(c, "submitted", f"{name}, revision {revision}: {len(new)} new runs, {known} known")
         block(c)
     return Submitted(study_id, revision, len(new), known)
 
 
-def _known(c: Connection, fingerprints: list[str]) -> dict[str, int]:
+def add_run(engine: Engine, run: Mapping[str, Any]) -> int:
+    """A run that belongs to no study, unless it exists; its id. The plan's form of a run, as in `submit`.
+
+    Raises:
+        DatabaseProblem: what it starts from is not there
+    """
+    needed = {name for given in run["inputs"].values() for name in given} | {run["parent"]}
+    with engine.begin() as c:
+        ids = known_runs(c, [run["fingerprint"], *needed])
+        if run["fingerprint"] in ids:
+            return ids[run["fingerprint"]]
+        if needed - set(ids):
+            raise DatabaseProblem("The model that this run starts from is not there any more.")
+        insert_runs(c, [run], ids, "run")
+        added = ids[run["fingerprint"]]
+        event(c, "submitted", f"{run['stage']} {run['name']}, outside of any study", added)
+        # Somebody waits for it, so it goes first.
+        c.execute(update(Run).where(Run.id == added).values(priority=10))
+        block(c)
+    return added
+
+
+def known_runs(c: Connection, fingerprints: list[str]) -> dict[str, int]:
+    """Fingerprint → number of those of the runs that exist."""
     found: dict[str, int] = {}
     for start in range(0, len(fingerprints), MOST_VALUES):
         part = fingerprints[start : start + MOST_VALUES]
@@ -57,7 +84,7 @@ def _known(c: Connection, fingerprints: list[str]) -> dict[str, int]:
     return found
 
 
-def _insert_runs(
+def insert_runs(
     c: Connection, runs: Sequence[Mapping[str, Any]], ids: dict[str, int], origin: str
 ) -> None:
     """Insert the runs in order and note their numbers in `ids`."""
@@ -81,7 +108,7 @@ def _insert_runs(
         c.execute(insert(RunInput), given)
 
 
-def _revision(
+def store_revision(
     c: Connection, name: str, document: dict[str, Any], run_ids: list[int], origin: str
 ) -> tuple[int, int]:
     """(id, number) of the revision: the latest one where nothing changed, else a new one."""

@@ -1,5 +1,8 @@
 """The rows of workers: who is there, with a pulse, and who shall stop."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import Engine, update
 
 from db.models import Worker
@@ -17,13 +20,14 @@ def register_worker(
         event(c, "worker started", f"{slots} slots on {host}", None, worker_id)
 
 
-def beat_worker(engine: Engine, worker_id: str) -> str:
-    """The worker's pulse; says `running` or `stopping`, as others wish it."""
+def beat_worker(engine: Engine, worker_id: str, machine: Mapping[str, Any] | None = None) -> str:
+    """The worker's pulse, with what its machine is at; says `running` or `stopping`, as others wish it."""
+    known = {} if machine is None else {"machine": dict(machine)}
     with engine.begin() as c:
         state = c.execute(
             update(Worker)
             .where(Worker.id == worker_id)
-            .values(heartbeat_at=clock(c))
+            .values(heartbeat_at=clock(c), **known)
             .returning(Worker.state)
         ).scalar_one_or_none()
     return "running" if state == "running" else "stopping"

@@ -8,6 +8,7 @@ import streamlit as st
 
 from backend import catalogue, plan
 from backend import study as studies
+from backend.anchors import competing
 from backend.attack_frames import KNOWN, MISSING, matrix, pivot
 from backend.charts.attacks import matrix_chart
 from backend.charts.robustness import cells_chart
@@ -15,8 +16,10 @@ from backend.stage import UserError
 from db import reads as database
 from db import writes
 from pages.components import reads
+from pages.components.attack_words import choice_words, takes_steps
 from pages.components.downloads import downloads
-from pages.components.shown import DASH, flops, number
+from pages.components.drawing import quickly
+from pages.components.shown import DASH, flops, number, plain
 
 NO_LIMIT = "no limit"
 NOTES = {
@@ -62,7 +65,7 @@ def matrix_section(study: str, whole: dict[str, Any], metric: str) -> None:
     height = 230 + 26 * frame["configuration"].nunique()
     chart = matrix_chart(frame, reads.theme()).properties(height=height)
     event: Any = st.altair_chart(
-        chart, on_select="rerun", selection_mode=["cell"], key="matrix", alt=_told(frame)
+        quickly(chart), on_select="rerun", selection_mode=["cell"], key="matrix", alt=_told(frame)
     )
     downloads(chart, frame, f"{study}-attacks", table=False)
     with st.expander("The matrix as a table"):
@@ -88,7 +91,7 @@ def matrix_section(study: str, whole: dict[str, Any], metric: str) -> None:
 
 
 def _told(frame: pd.DataFrame) -> str:
-    known = frame[(frame["state"] == KNOWN) & ~frame["method"].isin(["base", "oracle"])]
+    known = frame[(frame["state"] == KNOWN) & competing(frame)]
     if known.empty:
         return "Methods × attacks; no cell is complete yet"
     worst = known.sort_values("recovery").iloc[-1]
@@ -106,12 +109,11 @@ def missing(study: str, frame: pd.DataFrame) -> None:
         return
     lacking = int((frame["cells_total"] - frame["cells_done"]).sum())
     record = database.study(engine, study)
-    runs = database.study_runs(engine, record.id) if record else pd.DataFrame({"state": []})
-    ended = runs[runs["state"].isin(["failed", "cancelled"])]
+    ended = database.study_runs_in(engine, record.id, ("failed", "cancelled")) if record else []
     st.caption(f"{lacking} attack cells are not complete.")
     label = f"Queue {len(ended)} failed or cancelled runs again"
     if len(ended) and st.button(label, key="queue_missing"):
-        writes.retry(engine, [int(run) for run in ended["id"]])
+        writes.retry(engine, ended)
         st.rerun()
 
 
@@ -179,7 +181,9 @@ def cell(study: str, document: dict[str, Any], row: pd.Series, metric: str) -> N
         (curves["configuration"] == row["configuration"]) & (curves["attack"] == row["attack"])
     ]
     if len(mine) and mine["step"].nunique() > 1:
-        st.altair_chart(cells_chart(mine, metric), key="cell_curve", alt="Every cell of the grid")
+        st.altair_chart(
+            quickly(cells_chart(mine, metric)), key="cell_curve", alt="Every cell of the grid"
+        )
     elif len(mine):
         grid = mine.groupby("cell")[["validation", "score"]].mean().reset_index()
         st.dataframe(grid, hide_index=True, width="stretch")
@@ -195,12 +199,30 @@ def examples(document: dict[str, Any], row: pd.Series) -> None:
         return
     samples = database.samples(engine, int(run))
     if len(samples):
+        st.markdown(f"##### {plain(_whence(document, found, row, int(run), samples))}")
         st.dataframe(
             samples[["category", "question", "expected", "answer", "correct"]],
             hide_index=True,
             width="stretch",
         )
     st.html(f'<a href="Runs?run={int(run)}" target="_self">run {int(run)}</a>')
+
+
+def _whence(
+    document: dict[str, Any], found: dict[str, Any], row: pd.Series, run: int, samples: pd.DataFrame
+) -> str:
+    """Which attack, seed and step the answers come from, and that the score is another step's where it is."""
+    mine = (r for r in found["raw"] if r and r["cell"] and r["cell"]["run"] == run)
+    one = next((r for r in mine if r["attack"] == row["attack"]), None)
+    if one is None:
+        return f"Answers after {row['label']}"
+    steps, last = takes_steps(document, row["attack"]), int(samples["step"].max())
+    held = {**one["cell"], "step": last}
+    told = f"Answers after {row['label']}, seed {one['seed']}, {choice_words(held, steps)}"
+    other = steps and last != one["cell"]["step"]
+    return (
+        f"{told} (the score that counts is that of step {one['cell']['step']})" if other else told
+    )
 
 
 def agreement(document: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from backend.charts.cost import MEASURES, amounts_chart, shares_chart
 from db import reads
 from pages.components import shown
 from pages.components.downloads import downloads
+from pages.components.drawing import quickly
 
 WHOLE, EACH = "Whole study", "Each configuration"
 
@@ -38,7 +39,7 @@ def cost_by_stage(engine: Engine, study: str) -> None:
         )
     costs = whole if what == WHOLE else each
     chart = shares_chart(costs) if what == WHOLE else amounts_chart(costs, measure)
-    st.altair_chart(chart, key="cost-chart", alt=_in_words(whole))
+    st.altair_chart(quickly(chart), key="cost-chart", alt=_in_words(whole))
     st.caption(_said(whole, what == EACH))
     _table(costs, what == EACH)
     downloads(chart, costs, f"{study}-cost")

@@ -12,7 +12,7 @@ def definition_links(names: Iterable[str]) -> None:
     with st.container(horizontal=True):
         for name in dict.fromkeys(names):
             st.page_link(
-                "pages/7_Definitions.py",
+                "pages/11_Definitions.py",
                 label=f"What is {NAMES.get(name, name)}?",
                 icon=":material/help:",
                 query_params={"of": name},

@@ -14,6 +14,7 @@ from backend.study_metrics import VERDICTS
 from db import reads as database
 from pages.components import reads
 from pages.components.downloads import downloads
+from pages.components.drawing import quickly
 
 MEMBERSHIP = {
     "mia_loss": "LOSS",
@@ -54,7 +55,7 @@ def membership_section(study: str, document: dict[str, Any]) -> None:
         " both more and less than the oracle tells an attacker that something was unlearnt."
     )
     chart = roc_chart(frame, reads.theme())
-    st.altair_chart(chart, key="roc", alt=f"ROC curves of {MEMBERSHIP[str(chosen)]}")
+    st.altair_chart(quickly(chart), key="roc", alt=f"ROC curves of {MEMBERSHIP[str(chosen)]}")
     downloads(chart, frame, f"{study}-roc-{chosen}", table=False)
     st.dataframe(_rates(statistics), width="stretch")
 
@@ -121,7 +122,7 @@ def places_section(study: str, document: dict[str, Any]) -> None:
     _, word, axis = BY_PLACE[title]
     several = frames[title]["place"].nunique() > 1
     chart = place_chart(frames[title], word, axis)
-    st.altair_chart(chart, key="places", alt=title)
+    st.altair_chart(quickly(chart), key="places", alt=title)
     if not several:
         st.caption(f"There is one {word} only.")
     downloads(chart, frames[title], f"{study}-{title.split(':')[0].lower().replace(' ', '-')}", table=False)  # fmt: skip

@@ -1,10 +1,12 @@
 """The sidebar: is somebody working, and how much is left."""
 
+import pandas as pd
 import streamlit as st
 from sqlalchemy import Engine
 
 from db import reads
 from db.session import DatabaseProblem, open_database
+from pages.components.shown import plain, size
 
 
 def sidebar() -> None:
@@ -20,19 +22,33 @@ def sidebar() -> None:
 
 @st.fragment(run_every=5)
 def _follow(engine: Engine) -> None:
-    counts = reads.counts(engine)
-    st.markdown(pulse(engine))
+    counts, workers = reads.counts(engine), reads.workers(engine)
+    st.markdown(pulse(workers))
     left = counts.get("waiting", 0) - counts.get("blocked", 0)
     parts = [f"{counts.get('running', 0)} running", f"{left} waiting"]
     parts += [f"{counts['failed']} failed"] if counts.get("failed") else []
     st.markdown(" · ".join(parts))
+    st.markdown("\n\n".join(loads(workers)))
 
 
-def pulse(engine: Engine) -> str:
-    """One phrase on the workers that are alive."""
-    workers = reads.workers(engine)
+def pulse(workers: pd.DataFrame) -> str:
+    """One phrase on the workers that are alive; `workers` as `db.reads.workers` gives them."""
     alive = workers[workers["alive"].astype(bool)] if len(workers) else workers
     if alive.empty:
         return ":gray[●] No worker is running"
     slots, age = int(alive["slots"].sum()), float(alive["age"].min())
     return f":green[●] Worker with {slots} slot{'s' * (slots != 1)}, seen {age:.0f} s ago"
+
+
+def loads(workers: pd.DataFrame) -> list[str]:
+    """What the machines of the living workers are at: memory, and each GPU's load and memory."""
+    told = []
+    for row in workers[workers["alive"].astype(bool)].to_dict("records") if len(workers) else []:
+        found = row["machine"] or {}
+        if found:
+            told.append(f"Memory {size(found['memory_used'])} of {size(found['memory_total'])}")
+        for gpu in found.get("gpus", []):
+            told.append(
+                f"{plain(gpu['name'])}: {gpu['busy']} %, {size(gpu['used'])} of {size(gpu['total'])}"
+            )
+    return told

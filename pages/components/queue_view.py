@@ -115,7 +115,7 @@ COLUMNS: dict[str, Any] = {
 
 def choose(rows: pd.DataFrame, columns: list[str], key: str, label: str) -> list[int]:
     """A table, and below it the runs that somebody names; they stay chosen while the table moves on."""
-    named = {int(row["id"]): shown.detailed(row) for row in rows.to_dict("records")}
+    named = dict(zip(map(int, rows["id"]), shown.all_detailed(rows), strict=True))
     table = rows.assign(what=list(named.values()))[columns]
     st.dataframe(
         table,
@@ -201,7 +201,7 @@ def blocked(engine: Engine) -> None:
     named = ", ".join(link(run, f"run {run}") for run in causes)
     st.html(f"<div>They wait for a retry of {named}.</div>")
     columns = ["id", "what", "seed", "parent", "blocked_by"]
-    table = rows.assign(what=[shown.detailed(row) for row in rows.to_dict("records")])[columns]
+    table = rows.assign(what=shown.all_detailed(rows))[columns]
     st.dataframe(
         table, hide_index=True, column_config=COLUMNS, width="stretch", placeholder=shown.DASH
     )

@@ -12,6 +12,9 @@ from backend import results
 from backend.stage import UserError
 from db import reads
 from db.session import DatabaseProblem, open_database
+from pages.components.study_about import study_line
+
+HELD = "study of the page before"
 
 
 def engine() -> Engine | None:
@@ -84,6 +87,39 @@ def measured_by_place(
     return told
 
 
+# One object for all: nobody changes it, and a study of a thousand runs takes a tenth of a second to copy.
+@st.cache_resource(max_entries=20, show_spinner=False)
+def _planned(place: str, name: str, version: str) -> Any:
+    found = engine()
+    record = reads.study(found, name) if found else None
+    return None if found is None or record is None else (record, reads.study_runs(found, record.id))
+
+
+def planned(name: str) -> tuple[reads.StudyRecord, pd.DataFrame]:
+    """A study's record and its runs, to be read only; the study is known to exist."""
+    found = engine()
+    assert found is not None
+    told: tuple[reads.StudyRecord, pd.DataFrame] = _planned(
+        str(found.url), name, reads.finished_version(found)
+    )
+    return told
+
+
+@st.cache_data(max_entries=40, show_spinner=False)
+def _trained(place: str, runs: tuple[int, ...], version: str) -> pd.DataFrame:
+    found = engine()
+    assert found is not None
+    measured = reads.measurements(found, run_ids=runs)
+    return measured[measured["value"].notna()]
+
+
+def trained(runs: Sequence[int]) -> pd.DataFrame:
+    """What runs measured while they trained (see `db.reads.measurements`)."""
+    found = engine()
+    assert found is not None
+    return _trained(str(found.url), tuple(sorted(runs)), reads.finished_version(found))
+
+
 def studies() -> pd.DataFrame:
     """The studies of the database, newest first; an empty frame where there are none."""
     found = engine()
@@ -91,11 +127,23 @@ def studies() -> pd.DataFrame:
 
 
 def choose_study(say: str) -> str:
-    """The study that the address names or the reader chooses; an empty database shows what to do next."""
-    names = list(studies()["name"])
+    """The study that the address names or the reader chooses, with a line on what it asks and how far it is.
+
+    An empty database shows what to do next.
+    """
+    known = studies()
+    names = list(known["name"])
     if not names:
         nothing_yet(say)
-    return str(st.selectbox("Study", names, key="study", bind="query-params"))
+    held = st.session_state.get(HELD)
+    if held in names and "study" not in st.session_state and "study" not in st.query_params:
+        st.session_state["study"] = held  # the study of the page before
+    chosen = str(st.selectbox("Study", names, key="study", bind="query-params"))
+    st.session_state[HELD] = chosen
+    found = engine()
+    assert found is not None
+    study_line(found, known.iloc[names.index(chosen)])
+    return chosen
 
 
 def nothing_yet(say: str) -> None:
@@ -103,6 +151,17 @@ def nothing_yet(say: str) -> None:
     st.info(say)
     st.html('<a href="Launch?study=quick" target="_self">Launch the quick study</a>')
     st.caption("Or in a terminal: `make demo`, or `python -m backend demo`.")
+    st.stop()
+
+
+def waits(so: str = "") -> str:
+    """What is said of a study of which no model is finished, and the next step; `so` is what follows from it."""
+    return f"The study waits{so}. Start a worker on the Jobs page, or `python -m backend work`."
+
+
+def study_waits(so: str = "") -> None:
+    """The empty state of such a study; ends the page."""
+    st.info(waits(so))
     st.stop()
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from backend.charts.training import category_chart, loss_chart
 from db import reads
 from pages.components import outlook, shown
+from pages.components.run_marks import note_tab, standing, tags_line
 
 COLOURS = {"complete": "green", "running": "blue", "failed": "red"}
 MOST_CHILDREN = 60
@@ -25,16 +26,18 @@ def run_view(engine: Engine, run: dict[str, Any]) -> None:
     """Everything about a run, most wanted first."""
     st.header(f"Run {run['id']}: {shown.named(run)}, seed {run['seed']}")
     st.markdown(f":{COLOURS.get(run['state'], 'gray')}[**{shown.state(run)}**]")
+    standing(engine, run)
     if run["note"]:
         st.text(run["note"])
     _progress(run)
     _problem(run)
     children = _children(engine, run)
     _lineage(engine, run, children)
+    tags_line(engine, run["id"])
     st.html(f'<a href="Launch?clone={int(run["id"])}" target="_self">Clone into Launch</a>')
     measured = reads.measurements(engine, run_ids=[run["id"]], category=None)
-    titles = ["Results", "Curves", "Answers", "Configuration", "Evidence", "Events"]
-    results, curves, answers, configuration, evidence, events = st.tabs(titles)
+    titles = ["Results", "Curves", "Answers", "Configuration", "Evidence", "Events", "Note"]
+    results, curves, answers, configuration, evidence, events, note = st.tabs(titles)
     with results:
         _results(engine, measured, children)
     with answers:
@@ -49,6 +52,8 @@ def run_view(engine: Engine, run: dict[str, Any]) -> None:
         _evidence(engine, run)
     with events:
         _events(engine, run["id"])
+    with note:
+        note_tab(engine, run["id"])
     with curves:  # last, since a forecast may take seconds
         _curves(engine, run, measured)
 
@@ -121,6 +126,8 @@ def _results(engine: Engine, measured: pd.DataFrame, children: list[dict[str, An
         st.caption(f"From its evaluation, run {looks[0]}, before any attack.")
         measured = reads.measurements(engine, run_ids=looks[:1], category=None)
         scored = measured[measured["split"].str.contains("score|validation")]
+    if scored.empty:  # what others report is told of the model itself
+        scored = measured[measured["split"] == "model"]
     if scored.empty:
         st.info("Nothing was measured yet.")
         return
@@ -187,7 +194,7 @@ def _after_chosen_attack(engine: Engine, children: list[dict[str, Any]]) -> pd.D
 
 def _cell_name(run: dict[str, Any]) -> str:
     rate = run["parameters"].get("learning_rate")
-    cell = f", rate {rate:g}" if isinstance(rate, float) else ""
+    cell = f", learning rate {rate:g}" if isinstance(rate, float) else ""
     return f"run {run['id']}: {run['name']}{cell}"
 
 

@@ -1,10 +1,12 @@
 """Values as people read them; what is missing is a dash, never a zero."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
+import streamlit as st
 
 DASH = "—"
 # Plain characters, because tables show them with the reader's fonts.
@@ -74,8 +76,16 @@ def flops(value: Any) -> str:
 
 
 def moment(value: Any) -> str:
-    """A point in time, UTC, to the second."""
-    return DASH if missing(value) else f"{value:%Y-%m-%d %H:%M:%S} UTC"
+    """A point in time to the second, in the viewer's zone, which is named."""
+    return DASH if missing(value) else f"{value.astimezone(zone()):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def zone() -> tzinfo:
+    """The viewer's time zone as the browser tells it, else UTC."""
+    try:
+        return ZoneInfo(st.context.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):  # a browser may say anything
+        return UTC
 
 
 def since(value: Any) -> float | None:
@@ -105,6 +115,16 @@ def detailed(row: Any) -> str:
     return ", ".join([named(row), *told])
 
 
+def all_detailed(rows: pd.DataFrame) -> list[str]:
+    """The same of every row of a frame, whose other columns are not looked at."""
+    return [detailed(row) for row in rows[["stage", "name", "parameters"]].to_dict("records")]
+
+
 def listed(values: dict[str, Any]) -> str:
     """Names and values in one line."""
     return ", ".join(f"{name} = {value}" for name, value in values.items()) or DASH
+
+
+def quoted(text: str) -> str:
+    """A text as one value of the filter of runs: in quotation marks where it needs them."""
+    return text if re.fullmatch(r'[^\s",]+', text) else f'"{text.replace(chr(34), "*")}"'

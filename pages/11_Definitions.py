@@ -7,7 +7,8 @@ app.guard()
 import pandas as pd  # noqa: E402
 import streamlit as st  # noqa: E402
 
-from backend.definitions import CAUTIONS, Definition, definitions  # noqa: E402
+from backend.definitions import CAUTIONS, Definition, definition_of, definitions  # noqa: E402
+from pages.components.reported_definitions import reported_definitions  # noqa: E402
 from pages.components.shown import plain  # noqa: E402
 
 FACTS = {
@@ -36,8 +37,10 @@ def page() -> None:
     """One number in full, all numbers in short, and what holds for all of them."""
     st.title("Definitions")
     st.markdown("**What is this number, and what does it not tell?**")
-    known = {one.name: one for one in definitions()}
-    wanted = st.query_params.get("of", "")
+    ours, theirs = list(definitions()), reported_definitions()
+    known = {one.name: one for one in (*theirs, *ours)}  # where both have a name, ours is the one
+    known = {one.name: known[one.name] for one in (*ours, *theirs)}
+    wanted = definition_of(st.query_params.get("of", ""), known)
     if wanted and wanted not in known:
         st.warning(f"There is no number called {plain(wanted)}; choose one below.")
     start = list(known).index(wanted) if wanted in known else 0
@@ -49,13 +52,18 @@ def page() -> None:
     st.subheader("What holds for all of them")
     st.markdown("\n".join(f"- {caution}" for caution in CAUTIONS))
     st.subheader("All numbers")
-    rows = [{"Number": o.label, "Kind": o.kind, "What it is": o.summary, "Direction": o.direction, "Range": o.range, "Floor": o.floor, "Source": o.source} for o in known.values()]  # fmt: skip
+    rows = [{"Number": o.label, "Kind": o.kind, "What it is": o.summary, "Direction": o.direction, "Range": o.range, "Floor": o.floor, "Source": o.source} for o in ours]  # fmt: skip
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
         width="stretch",
         column_config={"What it is": st.column_config.TextColumn(width="large")},
     )
+    if theirs:
+        st.subheader("What others report")
+        st.caption("The numbers of imported studies, as their files have them; none was measured here.")  # fmt: skip
+        rows = [{"Number": o.label, "What the files say": o.summary, "Direction": o.direction, "Range": o.range, "Source": o.source} for o in theirs]  # fmt: skip
+        st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", column_config={"What the files say": st.column_config.TextColumn(width="large")})  # fmt: skip
 
 
 page()

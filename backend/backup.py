@@ -1,0 +1,256 @@
+"""A backup of the database and the models, taken while others work, and the way back from it.
+
+A backup is a folder or any address of fsspec: one SQLite file with all rows of one moment, every model under the hash
+of its content, and a manifest, written last, that names both. Taking another one into the same place adds what is new.
+"""
+
+import hashlib
+import json
+import os
+import re
+import sqlite3
+import tempfile
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from sqlalchemy import Engine
+
+from backend.stage import UserError
+from db import reads, session
+from db.copying import copy_database
+from db.models import now
+
+MANIFEST, FORM = "lethe-backup.json", 1
+PLACE = re.compile(
+    r"checkpoints/[0-9a-zA-Z]+/[\w.]+"
+)  # where a model may lie in the data directory
+DATABASE = re.compile(r"database-[0-9a-f]{12}\.db")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+CHUNK = 1 << 22
+Tell = Callable[[str, int, int], None]  # what, how many, of how many
+
+
+@dataclass(frozen=True)
+class BackedUp:
+    """What a backup holds: its database's file, rows of studies and runs, and models; `missing` are gone or damaged ones."""
+
+    database: str
+    schema: str
+    made: str
+    studies: int
+    runs: int
+    files: dict[str, str]  # path in the data directory: sha256
+    missing: tuple[str, ...]
+    bytes: int
+
+
+def backup(engine: Engine, to: str, home: Path, tell: Tell | None = None) -> BackedUp:
+    """Store what the database says at this moment, and the models that it names, at `to`.
+
+    Raises:
+        UserError: the place holds something else, or cannot be written
+    """
+    files, root = _place(to)
+    before = _manifest(files, root, to) if _holds(files, root) else None
+    with tempfile.TemporaryDirectory() as folder:
+        snapshot = _snapshot(engine, Path(folder) / "lethe.db")
+        frozen = session.open_database(url=f"sqlite:///{snapshot}")
+        assert frozen is not None
+        try:
+            kept, missing, size = _store_models(frozen, files, root, home, tell)
+            rows = reads.row_counts(frozen)
+            name = f"database-{uuid.uuid4().hex[:12]}.db"
+            files.put_file(str(snapshot), f"{root}/{name}")
+            made = BackedUp(name, session.revisions()[-1], now().isoformat(timespec="seconds"), rows["study"], rows["run"], kept, tuple(missing), size)  # fmt: skip
+        finally:
+            session.close(f"sqlite:///{snapshot}")
+    files.pipe_file(f"{root}/{MANIFEST}", json.dumps({"form": FORM, **asdict(made)}, indent=1).encode())  # fmt: skip
+    if before is not None:
+        files.rm_file(f"{root}/{before['database']}")
+    return made
+
+
+def restore(source: str, home: Path, tell: Tell | None = None) -> BackedUp:
+    """Bring a backup's models into the data directory, then its rows into the database, which must be empty.
+
+    What was interrupted can be done again: models that are there are not fetched twice, and rows arrive all or not.
+
+    Raises:
+        UserError: it is no backup, is damaged or of a newer version, or the database holds studies or runs
+        DatabaseProblem: the same, said by the database
+    """
+    files, root = _place(source)
+    told = _manifest(files, root, source)
+    target = session.require_database()
+    rows = reads.row_counts(target)
+    if rows["run"] or rows["study"]:
+        raise UserError("The database holds studies or runs already; restore into an empty LETHE_HOME.")  # fmt: skip
+    found = sorted(told["files"].items())
+    for number, (path, digest) in enumerate(found, 1):
+        _fetch(files, f"{root}/files/{digest}", _inside(home, path), digest)
+        if tell:
+            tell("models", number, len(found))
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/lethe.db"
+        files.get_file(f"{root}/{told['database']}", f"{folder}/lethe.db")
+        old = session.open_database(url=url)
+        assert old is not None
+        try:
+            copy_database(old, target)
+        finally:
+            session.close(url)
+    return BackedUp(**{name: told[name] for name in BackedUp.__dataclass_fields__} | {"missing": tuple(told["missing"])})  # fmt: skip
+
+
+def _place(given: str) -> tuple[Any, str]:
+    try:
+        files, root = fsspec.core.url_to_fs(given)
+    except (ValueError, ImportError) as problem:
+        raise UserError(f"{given} is no place that can be written: {problem}.") from problem
+    return files, root.rstrip("/")
+
+
+def _holds(files: Any, root: str) -> bool:
+    """Whether there is a backup; an empty or absent folder holds none.
+
+    Raises:
+        UserError: the place holds something else
+    """
+    if not files.exists(root):
+        files.makedirs(root, exist_ok=True)
+        return False
+    if files.exists(f"{root}/{MANIFEST}"):
+        return True
+    others = [name for name in files.ls(root, detail=False) if not _ours(name)]
+    if others:
+        raise UserError(f"{root} holds other things and no backup; name an empty folder.")
+    return False
+
+
+def _ours(name: str) -> bool:
+    """What a backup that was interrupted leaves."""
+    last = name.rstrip("/").rpartition("/")[2]
+    return last == "files" or bool(DATABASE.fullmatch(last))
+
+
+def _manifest(files: Any, root: str, given: str) -> dict[str, Any]:
+    """The manifest, whose names were checked.
+
+    Raises:
+        UserError: there is none, or it is of a newer version, or not as we write it
+    """
+    try:
+        told = json.loads(files.cat_file(f"{root}/{MANIFEST}"))
+        if told["form"] > FORM or told["schema"] not in session.revisions():
+            raise UserError(f"The backup {given} is of a newer version (schema {told['schema']}); update Lethe.")  # fmt: skip
+        good = bool(DATABASE.fullmatch(told["database"]))
+        good &= all(PLACE.fullmatch(path) and SHA256.fullmatch(digest) for path, digest in told["files"].items())  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise UserError(f"{given} holds no backup that can be read: {MANIFEST} is missing or damaged.") from problem  # fmt: skip
+    if not good:
+        raise UserError(f"The backup {given} names files that no backup has; it is damaged.")
+    return dict(told)
+
+
+def _snapshot(engine: Engine, to: Path) -> Path:
+    """All rows of one moment as an SQLite file."""
+    if engine.dialect.name == "sqlite":
+        # Not through the engine, whose transactions VACUUM does not run in.
+        with sqlite3.connect(str(engine.url.database), timeout=session.BUSY_SECONDS) as c:
+            c.execute("VACUUM INTO ?", (str(to),))
+        c.close()
+        return to
+    url = f"sqlite:///{to}"
+    empty = session.open_database(url=url)
+    assert empty is not None
+    copy_database(engine, empty)
+    session.close(url)
+    return to
+
+
+def _store_models(
+    frozen: Engine, files: Any, root: str, home: Path, tell: Tell | None
+) -> tuple[dict[str, str], list[str], int]:
+    """Every model of a complete run, under its hash: what was stored, what could not be, bytes in all."""
+    kept: dict[str, str] = {}
+    missing: list[str] = []
+    size = 0
+    files.makedirs(f"{root}/files", exist_ok=True)
+    found = reads.model_files(frozen)
+    for number, row in enumerate(found.to_dict("records"), 1):
+        path, digest = str(row["path"]), str(row["sha256"])
+        if _store(home / path, digest, files, f"{root}/files/{digest}"):
+            kept[path] = digest
+            size += int(row["bytes"])
+        else:
+            missing.append(path)
+        if tell:
+            tell("models", number, len(found))
+    return kept, missing, size
+
+
+def _store(here: Path, digest: str, files: Any, there: str) -> bool:
+    """Whether a file with that content is there now. What is half-written has another name until it is whole."""
+    if files.exists(there):
+        return True
+    temporary = f"{there}.{uuid.uuid4().hex[:8]}.part"
+    try:
+        with open(here, "rb") as source, files.open(temporary, "wb") as target:
+            written = _copied(source, target)
+    except FileNotFoundError:
+        return False
+    if written != digest:
+        files.rm_file(temporary)
+        return False
+    files.mv(temporary, there)
+    return True
+
+
+def _fetch(files: Any, there: str, here: Path, digest: str) -> None:
+    """Bring a file with that content.
+
+    Raises:
+        UserError: it is missing in the backup, or its content is another one
+    """
+    if here.exists() and _hash(here) == digest:
+        return
+    here.parent.mkdir(parents=True, exist_ok=True)
+    temporary = here.with_name(f".{here.name}.{os.getpid()}")
+    try:
+        with files.open(there, "rb") as source, open(temporary, "wb") as target:
+            written = _copied(source, target)
+        if written != digest:
+            raise UserError(f"The backup is damaged: the content of {here.parent.name} is not what it was.")  # fmt: skip
+        temporary.replace(here)
+    except FileNotFoundError as problem:
+        raise UserError(f"The backup is damaged: the model of {here.parent.name} is missing.") from problem  # fmt: skip
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _copied(source: Any, target: Any) -> str:
+    """Copy what is left of one file into another; the sha256 of it."""
+    digest = hashlib.sha256()
+    while part := source.read(CHUNK):
+        digest.update(part)
+        target.write(part)
+    return digest.hexdigest()
+
+
+def _hash(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _inside(home: Path, path: str) -> Path:
+    assert PLACE.fullmatch(path), path  # the manifest was checked
+    return home / path
+
+
+def told(made: BackedUp) -> Mapping[str, Any]:
+    """The backup for people and scripts: counts instead of lists of files."""
+    return {**asdict(made), "files": len(made.files), "missing": list(made.missing)}

@@ -1,0 +1,99 @@
+"""Storage: what may go, backups, and copies of the database."""
+
+import argparse
+import sys
+from typing import Any
+
+from backend.commands import Verbs, existing_database, show, verb
+from backend.stage import UserError
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verbs that clean up, back up, restore and copy."""
+    gc = verb(verbs, "gc", _gc, "remove files that nothing needs: say which with --dry-run")
+    gc.add_argument("--dry-run", action="store_true", help="only say what would go")
+    gc.add_argument("--stopped", action="store_true", help="also resume states that a retry would go on from")  # fmt: skip
+    place = "a folder, or any address that fsspec knows"
+    backup = verb(
+        verbs, "backup", _backup, "store database and models at a place, while others work"
+    )
+    backup.add_argument("place", help=place)
+    restore = verb(
+        verbs, "restore", _restore, "bring a backup into an empty LETHE_HOME or database"
+    )
+    restore.add_argument("place", help=place)
+    copy = verb(verbs, "copy-database", _copy, "copy all rows into another, empty database")
+    copy.add_argument("url", help="such as postgresql+psycopg://user@host/lethe or sqlite:////folder/lethe.db")  # fmt: skip
+
+
+def _gc(arguments: argparse.Namespace) -> None:
+    from backend.storage import REASONS, by_reason, clean, survey
+
+    engine = existing_database()
+    reasons = [reason for reason in REASONS if reason != "stopped" or arguments.stopped]
+    found = by_reason([file for file in survey(engine) if file.reason in reasons])
+    done = clean(engine, reasons, dry_run=arguments.dry_run) if engine is not None else None
+    told: dict[str, Any] = {
+        "removed": not arguments.dry_run,
+        "files": done.files if done else 0,
+        "bytes": done.bytes if done else 0,
+        "reasons": found.to_dict("records"),
+    }
+    if arguments.json:
+        return show(told)
+    for row in found.to_dict("records"):
+        print(f"{row['files']:6} files {row['bytes'] / 1e6:9.1f} MB  {row['why']}")
+    what = "would go" if arguments.dry_run else "removed"
+    print(f"{told['files']} files, {told['bytes'] / 1e6:.1f} MB {what}.")
+    return None
+
+
+def _backup(arguments: argparse.Namespace) -> int:
+    from backend.backup import backup, told
+    from db.session import home
+
+    engine = existing_database()
+    if engine is None:
+        raise UserError("There is no database yet, so nothing to back up.")
+    made = told(backup(engine, arguments.place, home(), _progress(arguments)))
+    if arguments.json:
+        show(made)
+    else:
+        print(f"{made['studies']} studies, {made['runs']} runs, {made['files']} models ({made['bytes'] / 1e6:.1f} MB) at {arguments.place}.")  # fmt: skip
+    for path in made["missing"]:
+        print(f"{path} is gone or damaged and not in the backup.", file=sys.stderr)
+    return 1 if made["missing"] else 0
+
+
+def _restore(arguments: argparse.Namespace) -> None:
+    from backend.backup import restore, told
+    from db.session import home
+
+    made = told(restore(arguments.place, home(), _progress(arguments)))
+    if arguments.json:
+        return show(made)
+    print(f"{made['studies']} studies, {made['runs']} runs, {made['files']} models of {made['made']} are back.")  # fmt: skip
+    return None
+
+
+def _copy(arguments: argparse.Namespace) -> None:
+    from db.copying import copy_database
+    from db.session import open_database
+
+    source = existing_database()
+    if source is None:
+        raise UserError("There is no database yet, so nothing to copy.")
+    target = open_database(url=arguments.url)
+    assert target is not None, "a database was made"
+    copied = copy_database(source, target)
+    if arguments.json:
+        return show(copied)
+    print(f"{copied['study']} studies, {copied['run']} runs, {copied['measurement']} measurements copied; set LETHE_DATABASE_URL to work there.")  # fmt: skip
+    return None
+
+
+def _progress(arguments: argparse.Namespace) -> Any:
+    """One line on standard error that goes on counting, for people."""
+    if arguments.json or not sys.stderr.isatty():
+        return None
+    return lambda what, done, of: print(f"\r{what} {done} of {of}", end="" if done < of else "\n", file=sys.stderr)  # fmt: skip

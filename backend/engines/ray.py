@@ -1,0 +1,144 @@
+"""A Ray cluster: every run is an actor that Ray places by the processors, GPUs and memory that it needs."""
+
+import logging
+import math
+import os
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from backend.engines.attempt import Attempt
+from backend.stage import UserError
+from db.session import home
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run needs, and where the cluster is.
+
+    Args:
+        address: of the cluster; `auto` finds the one that this machine belongs to, `local` starts one that asks for a token
+        cpus: processors of every run
+        gpus: GPUs of every run; a fraction shares one
+        memory_gb: memory that Ray sets aside for every run; 0 asks for none
+        most: runs at a time; 0 is as many as the cluster has room for
+    """
+
+    address: str = "auto"
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory_gb: float = 0.0
+    most: int = 0
+
+
+class Cluster:
+    """A connection to the cluster, for a worker's slots."""
+
+    name = "ray"
+
+    def __init__(self, options: Options):
+        self.options = options
+        if options.address == "local":
+            _only_for_us()
+        try:
+            import ray
+            from ray import cloudpickle
+        except ImportError as problem:
+            raise UserError("Ray is not installed: pip install -r requirements-ray.txt.") from problem  # fmt: skip
+        from backend.engines import attempt
+
+        cloudpickle.register_pickle_by_value(attempt)
+        self._ray: Any = ray
+        address = None if options.address == "local" else options.address
+        try:
+            kept_quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+            kept_quiet |= {"include_dashboard": False} if address is None else {}
+            ray.init(address=address, **kept_quiet)
+        except (ConnectionError, RuntimeError, ValueError) as problem:
+            raise UserError(f"No Ray cluster at {options.address}: {str(problem).splitlines()[0]}") from problem  # fmt: skip
+        self._actor = ray.remote(_Runner)
+
+    def slots(self) -> int:
+        """Runs that fit into the cluster at a time.
+
+        Raises:
+            UserError: no node has what a run needs, so that it would wait for ever
+        """
+        needs = {"CPU": self.options.cpus, "GPU": self.options.gpus, "memory": self.options.memory_gb * 1e9}  # fmt: skip
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        room = sum(_fitting(node, needs) for node in nodes)
+        if not room:
+            asked = ", ".join(f"{amount:g} {name}" for name, amount in needs.items() if amount)
+            raise UserError(f"No node of the Ray cluster has {asked} for a run.")
+        return min(room, self.options.most or room)
+
+    def start(self, attempt: Attempt) -> "_Job":
+        """Do the attempt on some node."""
+        held = self.options
+        memory = {"memory": held.memory_gb * 1e9} if held.memory_gb else {}
+        # Stopping has to get through while the run is at work.
+        actor = self._actor.options(num_cpus=held.cpus, num_gpus=held.gpus, max_concurrency=2, max_restarts=0, **memory).remote(attempt)  # fmt: skip
+        return _Job(self._ray, actor)
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        self._ray.shutdown()
+
+
+def _only_for_us() -> None:
+    """Whoever reaches a Ray cluster can run code in it, and Ray listens beyond this machine: it shall ask for a token."""
+    if "RAY_AUTH_MODE" in os.environ:
+        return
+    place = home().absolute() / "ray-token"
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(place)}
+
+
+def _fitting(node: dict[str, float], needs: dict[str, float]) -> int:
+    return min(math.floor(node.get(name, 0) / amount + 1e-9) for name, amount in needs.items() if amount)  # fmt: skip
+
+
+class _Runner:
+    """What runs on the node."""
+
+    def __init__(self, attempt: Attempt):
+        self.attempt = attempt
+
+    def run(self) -> int:
+        return self.attempt()
+
+    def stop(self) -> None:
+        self.attempt.stop()
+
+
+class _Job:
+    def __init__(self, ray: Any, actor: Any):
+        self._ray, self._actor = ray, actor
+        self._end = actor.run.remote()
+        self._ended: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit status once it is over; that of a kill where the node or the actor is gone."""
+        if self._ended is None:
+            done, _ = self._ray.wait([self._end], timeout=0)
+            if done:
+                self._ended = self._status()
+        return self._ended
+
+    def _status(self) -> int:
+        try:
+            return int(self._ray.get(self._end))
+        except self._ray.exceptions.RayError:
+            return -9
+        finally:
+            self._ray.kill(self._actor)  # its processors are free from now on
+
+    def stop(self, hard: bool) -> None:
+        """Ask the run to return to the queue, or end it at once."""
+        if hard:
+            self._ray.kill(self._actor)
+        else:
+            self._actor.stop.remote()

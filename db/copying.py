@@ -1,0 +1,103 @@
+"""Copying a whole database into an empty one, of either kind, while others go on writing to the first."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sqlalchemy import Column, Connection, Engine, bindparam, func, insert, select, text
+from sqlalchemy import Table as Relation
+
+from db import models_marks, prompt_models  # noqa: F401 - their tables belong to the metadata
+from db.models import Run, Study, Table
+from db.session import DatabaseProblem, reader
+
+ROWS = 2000  # at a time
+Tell = Callable[[str, int], None]
+
+
+def copy_database(source: Engine, target: Engine, tell: Tell | None = None) -> dict[str, int]:
+    """Copy all rows as they stand at this moment; how many of each table.
+
+    All of it arrives or nothing. Numbers that were given once stay taken in the copy too.
+
+    Raises:
+        DatabaseProblem: the target holds studies or runs, or is the source
+    """
+    if str(source.url) == str(target.url):
+        raise DatabaseProblem("A database cannot be copied into itself.")
+    done: dict[str, int] = {}
+    with _snapshot(source) as old, target.begin() as new:
+        if any(new.scalar(select(func.count()).select_from(table)) for table in (Study, Run)):
+            raise DatabaseProblem(
+                f"The database {target.url!r} holds studies or runs already; name an empty one."
+            )
+        for table in Table.metadata.sorted_tables:
+            done[table.name] = _copy(old, new, table, tell)
+        _go_on_counting(old, new)
+    return done
+
+
+def _snapshot(source: Engine) -> Connection:
+    """A connection that sees one moment; SQLite's transactions do anyway."""
+    options = {} if source.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+    return reader(source).connect().execution_options(**options)
+
+
+def _copy(old: Connection, new: Connection, table: Relation, tell: Tell | None) -> int:
+    """The rows of a table; what refers to rows of the same table comes after them."""
+    later = [column for column in table.columns if _own(column, table)]
+    new.execute(table.delete())  # a fresh database may hold flags
+    count = 0
+    for rows in _rows(old, table):
+        new.execute(insert(table), [row | {column.name: None for column in later} for row in rows])
+        count += len(rows)
+        if tell:
+            tell(table.name, count)
+    for column in later:
+        _refer(old, new, table, column)
+    return count
+
+
+def _own(column: Column[Any], table: Relation) -> bool:
+    return any(key.column.table is table for key in column.foreign_keys)
+
+
+def _rows(old: Connection, table: Relation) -> Iterator[list[dict[str, Any]]]:
+    ordered = select(table).order_by(*table.primary_key.columns)
+    found = old.execution_options(yield_per=ROWS).execute(ordered)
+    for part in found.mappings().partitions(ROWS):
+        yield [dict(row) for row in part]
+
+
+def _refer(old: Connection, new: Connection, table: Relation, column: Column[Any]) -> None:
+    query = select(table.c.id.label("row"), column.label("other")).where(column.is_not(None))
+    change = table.update().where(table.c.id == bindparam("row"))
+    found = [dict(row) for row in old.execute(query).mappings()]
+    if found:
+        new.execute(change.values({column.name: bindparam("other")}), found)
+
+
+def _go_on_counting(old: Connection, new: Connection) -> None:
+    """The next number of every table is one that the source has not given either."""
+    for table in Table.metadata.sorted_tables:
+        if table.dialect_options["sqlite"].get("autoincrement"):
+            last = _last_given(old, table.name)
+            if last and new.dialect.name == "sqlite":
+                _count_from(new, table.name, last)
+            elif last:
+                sequence = func.pg_get_serial_sequence(table.name, "id")
+                new.execute(select(func.setval(sequence, last)))
+
+
+def _last_given(old: Connection, table: str) -> int:
+    if old.dialect.name == "sqlite":
+        query = text("SELECT seq FROM sqlite_sequence WHERE name = :name")
+    else:
+        query = text("SELECT pg_sequence_last_value(pg_get_serial_sequence(:name, 'id')::regclass)")
+    return int(old.execute(query, {"name": table}).scalar() or 0)
+
+
+def _count_from(new: Connection, table: str, last: int) -> None:
+    """SQLite's own book of numbers has no rule against two rows for a table."""
+    name = {"name": table, "seq": last}
+    new.execute(text("DELETE FROM sqlite_sequence WHERE name = :name"), name)
+    new.execute(text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :seq)"), name)

@@ -1,0 +1,76 @@
+"""The frontier in a real Chromium: click, drag, and a choice that follows to the other pages."""
+
+from typing import Any
+from urllib.parse import parse_qs, urlparse
+
+from db import session
+from tests.in_browser import IDLE, NEEDS_BROWSER, expect, open_at
+from tests.seed_database import seed_study
+
+SMALL = (
+    'recipes=[{suppress="grad_diff"}, {suppress="max_ent"}, {suppress="max_ent", robustify={name="undo", alpha=[0.2, 0.8]}}]',
+    "attacks.0.learning_rate=[1e-3, 3e-3]",
+    "seeds=[0, 1]",
+)
+
+pytestmark = NEEDS_BROWSER
+
+
+def chosen(page: Any) -> list[str]:
+    return parse_qs(urlparse(page.url).query).get("pick", [])
+
+
+def chart(page: Any, position: int) -> Any:
+    """The n-th chart, drawn and at rest."""
+    found = page.get_by_test_id("stVegaLiteChart").nth(position)
+    found.scroll_into_view_if_needed()
+    expect(found.locator("path[aria-label='MaxEnt']").first).to_be_visible()
+    page.wait_for_selector(IDLE)
+    page.wait_for_timeout(1500)
+    return found
+
+
+def drag_around(page: Any, found: Any, name: str) -> None:
+    """Draw a frame around a point, from the upper left to the lower right."""
+    box = found.locator(f"path[aria-roledescription='point'][aria-label='{name}']").first.bounding_box()  # fmt: skip
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x - 14, y - 14)
+    page.mouse.down()
+    page.mouse.move(x, y, steps=4)
+    page.mouse.move(x + 14, y + 14, steps=4)
+    page.mouse.up()
+
+
+def test_a_drag_chooses_and_the_choice_follows(serve: Any, page: Any) -> None:
+    address = serve()
+    seed_study(session.require_database(), overrides=SMALL)
+    open_at(page, f"{address}/?study=quick", "Frontier")
+    drag_around(page, chart(page, 0), "MaxEnt → UNDO (α 0.2)")
+    expect(page.get_by_text("1 chosen")).to_be_visible()
+    assert chosen(page) == ["MaxEnt → UNDO (α 0.2)"]
+    drag_around(page, chart(page, 1), "MaxEnt → UNDO (α 0.8)")
+    expect(page.get_by_role("heading", name="MaxEnt → UNDO (α 0.8)")).to_be_visible()
+    assert "MaxEnt → UNDO (α 0.8)" in chosen(page)
+    before = chosen(page)
+    page.get_by_role("link", name="Robustness with these").click()
+    expect(page.get_by_role("heading", name="Robustness", level=1)).to_be_visible()
+    expect(page.get_by_text(f"Only the {len(before)} chosen")).to_be_visible()
+    page.get_by_test_id("stSidebarNavLink").filter(has_text="Frontier").click()
+    expect(page.get_by_role("heading", name="MaxEnt → UNDO (α 0.8)")).to_be_visible()
+    page.wait_for_selector(IDLE)
+    assert chosen(page) == before
+    page.reload()
+    expect(page.get_by_role("heading", name="MaxEnt → UNDO (α 0.8)")).to_be_visible()
+
+
+def test_limits_and_bands_stand_in_the_address(serve: Any, page: Any) -> None:
+    address = serve()
+    seed_study(session.require_database(), overrides=SMALL)
+    open_at(page, f"{address}/?study=quick&least=0.9&most=0.2&bands=true", "Frontier")
+    expect(page.get_by_text("keep utility at least 0.9 and compute at most 0.2")).to_be_visible()
+    drawn = page.get_by_test_id("stVegaLiteChart").first
+    expect(drawn.locator("path[aria-roledescription='area mark']").first).to_be_attached()
+    page.get_by_text("Bands", exact=True).click()
+    page.wait_for_timeout(2000)
+    page.wait_for_selector(IDLE)
+    assert "bands" not in page.url and "least=0.9" in page.url
