@@ -12,7 +12,7 @@ from pages.components import reads  # noqa: E402
 from pages.components.cost_view import cost_by_stage  # noqa: E402
 from pages.components.parallel_view import parallel_view  # noqa: E402
 from pages.components.run_actions import actions, undo_bar  # noqa: E402
-from pages.components.run_address import change, synced, view_of  # noqa: E402
+from pages.components.run_address import change, view_of  # noqa: E402
 from pages.components.run_filter_field import filter_field, words  # noqa: E402
 from pages.components.run_table import (  # noqa: E402
     columns_field,
@@ -26,6 +26,7 @@ from pages.components.run_trash import trash_view  # noqa: E402
 from pages.components.run_view import run_view  # noqa: E402
 from pages.components.saved_views import saved_views  # noqa: E402
 from pages.components.shown import plain  # noqa: E402
+from pages.components.synced import synced, taken  # noqa: E402
 
 TABLE, PARALLEL, COST, TRASH = "Table", "Parallel coordinates", "Cost by stage", "Trash"
 SHOWS = (TABLE, PARALLEL, COST, TRASH)
@@ -34,15 +35,16 @@ SHOWS = (TABLE, PARALLEL, COST, TRASH)
 def show_field() -> str:
     """Which of the page's pictures to show; in the address."""
     given = st.query_params.get("show", TABLE)
+    given = given if given in SHOWS else TABLE
+    key = synced("runs_show", given)
     chosen = st.segmented_control(
         "Show",
         SHOWS,
-        key=synced("runs_show", given if given in SHOWS else TABLE),
+        default=given,
+        key=key,
         required=True,
         label_visibility="collapsed",
-        on_change=lambda: change(
-            show=None if st.session_state["runs_show"] == TABLE else st.session_state["runs_show"]
-        ),
+        on_change=taken(key, lambda shown: change(show=None if shown == TABLE else shown)),
     )
     return str(chosen)
 

@@ -18,10 +18,11 @@ from db.reads.run_columns import METRIC
 from pages.components import reads, selection
 from pages.components.downloads import downloads
 from pages.components.drawing import quickly
-from pages.components.run_address import change, synced, view_of
+from pages.components.run_address import change, view_of
 from pages.components.run_filter_field import filter_field, words
 from pages.components.run_table import title
 from pages.components.shown import DASH, named
+from pages.components.synced import synced, taken
 
 CONFIGURATIONS, RUNS = "Configurations", "Runs"
 MOST_AXES, USUAL_AXES, MOST_RUNS = 8, 7, 300
@@ -33,13 +34,16 @@ OWN = ("seed", "seconds", "flops", "steps")
 
 def parallel_view(engine: Engine) -> None:
     """The field of what to draw, the filter, the picture, and its twin."""
+    given = RUNS if st.query_params.get("of") == RUNS else CONFIGURATIONS
+    key = synced("runs_of", given)
     of = str(
         st.segmented_control(
             "Of",
             (CONFIGURATIONS, RUNS),
+            default=given,
             required=True,
-            key=synced("runs_of", RUNS if st.query_params.get("of") == RUNS else CONFIGURATIONS),
-            on_change=lambda: change(of=st.session_state["runs_of"], axes=None),
+            key=key,
+            on_change=taken(key, lambda of: change(of=of, axes=None)),
         )
     )
     if of == RUNS:
@@ -203,14 +207,16 @@ def _picture(
 def _axes_field(possible: Sequence[str], usual: list[str], titles: dict[str, str]) -> list[str]:
     """The axes, in the order in which they are chosen; in the address."""
     given = [name for name in st.query_params.get("axes", "").split(",") if name in possible]
+    key = synced("runs_axes", given or usual)
     return list(
         st.multiselect(
             "Axes",
             possible,
-            key=synced("runs_axes", given or usual),
+            default=given or usual,
+            key=key,
             format_func=lambda name: titles.get(name, name),
             max_selections=MOST_AXES,
-            on_change=lambda: change(axes=",".join(st.session_state["runs_axes"])),
+            on_change=taken(key, lambda axes: change(axes=",".join(axes))),
         )
     )
 

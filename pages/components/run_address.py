@@ -68,10 +68,3 @@ def change(**values: Any) -> None:
             st.query_params[key] = str(value)
     if "page" not in values:
         st.query_params.pop("page", None)
-
-
-def synced(key: str, value: Any) -> str:
-    """The key of a widget, which shows what the address says, also after the browser's Back."""
-    if key not in st.session_state or st.session_state[key] != value:
-        st.session_state[key] = value
-    return key

@@ -8,8 +8,9 @@ from sqlalchemy import Engine
 from backend.run_filter import Words, parse, parts
 from backend.stage import UserError
 from db import reads
-from pages.components.run_address import View, change, synced
+from pages.components.run_address import View, change
 from pages.components.shown import plain, quoted
+from pages.components.synced import synced, taken
 
 FIELD, CHIPS, LAST_GOOD = "runs_filter", "runs_chips", "runs_last_good"
 COMMON = {
@@ -55,7 +56,14 @@ def words(engine: Engine) -> Words:
 def filter_field(engine: Engine, view: View) -> Sequence[reads.Condition]:
     """The field with what is wrong below it; the conditions to show, the last good ones after a mistake."""
     left, right = st.columns([6, 1], vertical_alignment="bottom")
-    left.text_input("Filter", key=synced(FIELD, view.filter), on_change=_typed, placeholder="method:undo stage:attack state:failed alpha>=0.4 -tag:paper")  # fmt: skip
+    key = synced(FIELD, view.filter)
+    left.text_input(
+        "Filter",
+        view.filter,
+        key=key,
+        on_change=taken(key, _typed),
+        placeholder="method:undo stage:attack state:failed alpha>=0.4 -tag:paper",
+    )
     with right.popover("Help", width="stretch"):
         st.markdown(EXAMPLES)
     _chips(view)
@@ -70,24 +78,33 @@ def filter_field(engine: Engine, view: View) -> Sequence[reads.Condition]:
     return conditions
 
 
-def _typed() -> None:
-    change(filter=" ".join(st.session_state[FIELD].split()) if '"' not in st.session_state[FIELD] else st.session_state[FIELD].strip())  # fmt: skip
+def _typed(filter: str) -> None:
+    # Blanks between quotation marks are meant.
+    change(filter=filter.strip() if '"' in filter else " ".join(filter.split()))
 
 
 def _chips(view: View) -> None:
     """Common filters; a chip is on while its part stands in the field."""
     common = {**COMMON, **_mine()}
     written = parts(view.filter)
-    chosen = [label for label, part in common.items() if part in written]
-    st.pills("Common filters", list(common), selection_mode="multi", key=synced(CHIPS, chosen), on_change=_clicked, args=(common, written), label_visibility="collapsed")  # fmt: skip
+    label_of = {part: label for label, part in common.items()}
+    chosen = [label_of[part] for part in written if part in label_of]  # in the order of the clicks
+    key = synced(CHIPS, chosen)
+    kept = [part for part in written if part not in common.values()]
+    st.pills(
+        "Common filters",
+        list(common),
+        selection_mode="multi",
+        default=chosen,
+        key=key,
+        on_change=taken(
+            key, lambda on: change(filter=" ".join([*kept, *(common[label] for label in on)]))
+        ),
+        label_visibility="collapsed",
+    )
 
 
 def _mine() -> dict[str, str]:
     """The runs that the reader has noted, once the name is known under which they do so."""
     name = st.session_state.get("author", "")
     return {"Mine": f"author:{quoted(name)}"} if name else {}
-
-
-def _clicked(common: dict[str, str], written: list[str]) -> None:
-    kept = [part for part in written if part not in common.values()]
-    change(filter=" ".join([*kept, *(common[label] for label in st.session_state[CHIPS])]))

@@ -11,8 +11,9 @@ from backend.run_filter import Words
 from backend.spreadsheets import csv
 from db import reads
 from db.reads.run_columns import METRIC, OWN, PARAMETER
-from pages.components.run_address import COLUMNS, SIZES, View, change, synced
+from pages.components.run_address import COLUMNS, SIZES, View, change
 from pages.components.shown import DASH, SIGNS, listed
+from pages.components.synced import synced, taken
 
 TITLES = {"id": "Run", "flops": "FLOPs", "seconds": "Time", "memory": "Peak memory", "parent": "Made from"}  # fmt: skip
 TOLD = ("setting", "tags", "studies", "note")
@@ -41,12 +42,15 @@ def title(name: str) -> str:
 def columns_field(view: View, words: Words) -> None:
     """Which columns to show, in the order in which they are chosen."""
     known = known_columns(words)
+    shown = [name for name in view.columns if name in known]
+    key = synced("runs_columns", shown)
     st.multiselect(
         "Columns",
         known,
-        key=synced("runs_columns", [name for name in view.columns if name in known]),
+        default=shown,
+        key=key,
         format_func=_listed_as,
-        on_change=_columns_chosen,
+        on_change=taken(key, lambda names: change(columns=",".join(names))),
         help="parameters, and the last value of any metric on any split: of the run itself, else of its evaluation",
     )
     if view.columns != COLUMNS:
@@ -56,10 +60,6 @@ def columns_field(view: View, words: Words) -> None:
 def _listed_as(name: str) -> str:
     kind = " (parameter)" if name.startswith(PARAMETER) else " (last value)" if METRIC in name else ""  # fmt: skip
     return f"{title(name)}{kind}"
-
-
-def _columns_chosen() -> None:
-    change(columns=",".join(st.session_state["runs_columns"]))
 
 
 def sensible(view: View, words: Words) -> View:
@@ -183,8 +183,8 @@ def pager(
     with left:
         count = pages(found, view)
         page = min(view.page, count)
-        key = _pager_key(page)
-        st.pagination(count, default=page, key=key, on_change=_turned, args=(key,))
+        key = synced("runs_page", page)
+        st.pagination(count, default=page, key=key, on_change=taken(key, _turned))
     middle.download_button(
         f"CSV of all {found.matching:,}",
         data=lambda: csv(whole(engine, view, conditions)),
@@ -193,7 +193,14 @@ def pager(
         disabled=not found.matching,
         help="every run that matches, in this order, with these columns",
     )
-    right.selectbox("Runs a page", SIZES, key=synced("runs_size", view.size), on_change=_resized)
+    key = synced("runs_size", view.size)
+    right.selectbox(
+        "Runs a page",
+        SIZES,
+        index=SIZES.index(view.size),
+        key=key,
+        on_change=taken(key, lambda size: change(size=size)),
+    )
 
 
 def whole(engine: Engine, view: View, conditions: Sequence[reads.Condition]) -> pd.DataFrame:
@@ -203,20 +210,5 @@ def whole(engine: Engine, view: View, conditions: Sequence[reads.Condition]) -> 
     return reads.run_page(engine, conditions, view.columns, sort, descending, count).rows
 
 
-def _pager_key(page: int) -> str:
-    """The key of the row of pages; another one where the address leads elsewhere than its last click did.
-
-    It has a default always, so its value must not be set as well.
-    """
-    number = st.session_state.setdefault("runs_pager", 0)
-    if st.session_state.get(f"runs_page {number}", page) != page:
-        st.session_state["runs_pager"] = number = number + 1
-    return f"runs_page {number}"
-
-
-def _turned(key: str) -> None:
-    change(page=st.session_state[key] if st.session_state[key] > 1 else None)
-
-
-def _resized() -> None:
-    change(size=st.session_state["runs_size"])
+def _turned(page: int) -> None:
+    change(page=page if page > 1 else None)
