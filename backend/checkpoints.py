@@ -4,7 +4,6 @@ A directory `checkpoints/FINGERPRINT` holds `model.safetensors` once the run is 
 it is not. No pickle is ever read.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from backend.patience import is_full, patiently
 from backend.shapes import of_shape, stored_shell
 from backend.stage import RunFailed, WrittenFile
 from backend.wrapping import rebuilt
@@ -32,23 +32,27 @@ def directory(home: Path, fingerprint: str) -> Path:
 
 def write(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     """Store tensors and header under the name, whole or not at all."""
+    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        patiently(lambda: _write(path, held, header))
+    except (OSError, SafetensorError) as problem:
+        raise _explained(problem, path) from problem
+
+
+def _write(path: Path, held: dict[str, Tensor], header: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         save_file(held, temporary, metadata={"lethe": json.dumps(header)})
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except (OSError, SafetensorError) as problem:
-        raise _explained(problem, path) from problem
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def _explained(problem: Exception, path: Path) -> Exception:
-    full = getattr(problem, "errno", None) == errno.ENOSPC or "No space left" in str(problem)
-    if full:
+    if is_full(problem):
         return RunFailed(f"The disk is full: {path.name} could not be written; free some space.")
     return RunFailed(f"{path.name} could not be written: {problem}")
 
@@ -58,6 +62,12 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with safe_open(path, framework="pt") as file:
         header = json.loads(file.metadata()["lethe"])
         return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+
+
+def tidy(home: Path, fingerprint: str) -> None:
+    """Remove what a process left half-written that was killed; only who holds the run may do so."""
+    for path in directory(home, fingerprint).glob(".*"):
+        path.unlink(missing_ok=True)
 
 
 def resume_step(home: Path, fingerprint: str) -> int:

@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import errno
 import functools
 import gc
 import os
@@ -19,8 +18,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
 
+from backend.patience import is_full, patiently
 from backend.remedies import out_of_memory
 from backend.sink import DatabaseSink
 from backend.stage import Cancelled, RunFailed, StageOutcome, StageRequest
@@ -50,7 +49,7 @@ def run_once(
     """
     recipe = ready_recipe()
     home = home or session.home()
-    row = reads.run(engine, run_id)
+    row = patiently(lambda: reads.run(engine, run_id))
     if row is None or not _begin(engine, row, attempt, home, crew):
         return "refused"
     execute = crew.execute if crew else recipe.execute
@@ -60,8 +59,8 @@ def run_once(
     try:
         with DatabaseSink(engine, run_id, attempt, lease_seconds, stop) as sink:
             outcome = execute(_request(row, home), sink)
-        sink.flush()
-        done = writes.complete(engine, run_id, attempt, *_ledger(outcome))
+        patiently(sink.flush)
+        done = patiently(lambda: writes.complete(engine, run_id, attempt, *_ledger(outcome)))
         return "complete" if done else "refused"
     except Cancelled:
         return _stopped(engine, run_id, attempt, sink)
@@ -69,17 +68,21 @@ def run_once(
         sentence, trace = explained(problem, row)
         with contextlib.suppress(Exception):
             sink.flush()  # the curve up to here may show why
-        return "failed" if writes.fail(engine, run_id, attempt, sentence, trace) else "refused"
+        done = patiently(lambda: writes.fail(engine, run_id, attempt, sentence, trace))
+        return "failed" if done else "refused"
 
 
 def _begin(
     engine: Engine, row: dict[str, Any], attempt: int, home: Path, crew: "Crew | None"
 ) -> bool:
-    from backend.checkpoints import resume_step
+    from backend.checkpoints import resume_step, tidy
 
     from_step = 0 if row["fresh"] else resume_step(home, row["fingerprint"])
     where = {**environment(), **(crew.environment if crew else {})}
-    return writes.begin(engine, row["id"], attempt, where, from_step)
+    if not patiently(lambda: writes.begin(engine, row["id"], attempt, where, from_step)):
+        return False
+    tidy(home, row["fingerprint"])
+    return True
 
 
 def _give_up(engine: Engine, run_id: int, attempt: int, sentence: str) -> None:
@@ -112,8 +115,10 @@ def _stopped(engine: Engine, run_id: int, attempt: int, sink: DatabaseSink) -> s
     if sink.lost:
         return "refused"
     if sink.cancel_requested or not sink.stopping.is_set():
-        return "cancelled" if writes.cancelled(engine, run_id, attempt) else "refused"
-    return "returned" if writes.hand_back(engine, run_id, attempt) else "refused"
+        done = patiently(lambda: writes.cancelled(engine, run_id, attempt))
+        return "cancelled" if done else "refused"
+    done = patiently(lambda: writes.hand_back(engine, run_id, attempt))
+    return "returned" if done else "refused"
 
 
 def explained(problem: BaseException, row: dict[str, Any] | None = None) -> tuple[str, str]:
@@ -124,7 +129,7 @@ def explained(problem: BaseException, row: dict[str, Any] | None = None) -> tupl
     if isinstance(problem, RunFailed):
         return str(problem), ""
     trace = "".join(traceback.format_exception(problem))
-    if _disk_is_full(problem):
+    if is_full(problem):
         where = getattr(problem, "filename", None)
         what = f"{Path(where).name} could not be written" if where else "nothing could be written"
         return f"The disk is full: {what}; free some space, then retry.", trace
@@ -137,12 +142,6 @@ def explained(problem: BaseException, row: dict[str, Any] | None = None) -> tupl
 def _out_of_memory(problem: BaseException) -> bool:
     named = type(problem).__name__ == "OutOfMemoryError"  # torch's, without importing it
     return isinstance(problem, MemoryError) or named or "can't allocate memory" in str(problem)
-
-
-def _disk_is_full(problem: BaseException) -> bool:
-    if isinstance(problem, OperationalError):
-        return "disk is full" in str(problem.orig)
-    return isinstance(problem, OSError) and problem.errno == errno.ENOSPC
 
 
 @functools.lru_cache(maxsize=1)
@@ -201,7 +200,7 @@ def serve(
     ready_recipe()
     gc.collect()
     gc.freeze()
-    engine = engine or session.require_database()
+    engine = engine or patiently(session.require_database)
     if devices == 1:
         return _serve(engine, home, answers, stopping, busy)
     with recruited(devices, sharding) as crew:

@@ -22,6 +22,7 @@ from backend.engines.choosing import Elsewhere, Here
 from backend.engines.devices import Devices
 from backend.engines.interface import AnySlot
 from backend.engines.machine import machine
+from backend.leases import Watch
 from backend.playground.attendant import Attendant, ending
 from backend.stage import RunFailed
 from db import reads, session, writes
@@ -148,6 +149,7 @@ class _Worker:
         self.first_event = reads.last_event(engine)
         self._selector = selectors.DefaultSelector()
         self._posts: list[_Post] = []
+        self._watch = Watch(lease_seconds)
         self._deaths = 0
         self._hungry = True  # something happened that may have made a run ready
         self._poll = _Timer(POLL_SECONDS)
@@ -275,7 +277,8 @@ class _Worker:
         if self._pulse():
             if writes.beat_worker(self.engine, self.id, machine()) == "stopping":
                 self.stop()
-            self._hungry |= bool(writes.reap(self.engine))
+            over = self._watch.over(writes.leases(self.engine))
+            self._hungry |= bool(writes.reap(self.engine, over))
             writes.reap_prompts(self.engine)
         if self._prompts():
             self._attendant.look()
@@ -317,6 +320,7 @@ class _Worker:
         except DBAPIError as problem:
             self.tell(Happened("problem", f"The database refused: {problem.orig}."))
             self._hungry = True
+            self._watch.forget()
             time.sleep(POLL_SECONDS)
             return False
         return True

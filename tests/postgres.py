@@ -102,7 +102,9 @@ class Server:
         assert found is not None, program
         as_other = ["setpriv", f"--reuid={ACCOUNT}", f"--regid={ACCOUNT}", "--clear-groups"]
         command = [*(as_other if os.getuid() == 0 else []), found, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, cwd="/", timeout=60)  # fmt: skip
+        # Without the data directory of the test: the server is none of its processes.
+        mine = {name: value for name, value in os.environ.items() if not name.startswith("LETHE_")}
+        done = subprocess.run(command, capture_output=True, text=True, cwd="/", timeout=60, env=mine)  # fmt: skip
         assert done.returncode == 0, f"{program}: {done.stderr or done.stdout}"
 
 

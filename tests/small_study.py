@@ -65,9 +65,14 @@ def submit_real(engine: Engine, **setting: Any) -> Submitted:
     )
 
 
-def submit_twentieth(engine: Engine) -> Submitted:
-    """Submit the quick study with a twentieth of its steps: the same 70 runs, data and model."""
-    overrides = ["setting.base_steps=60", "attacks.0.steps=8", "attacks.0.evaluate_every=2"]
+def submit_twentieth(engine: Engine, seeds: int = 1) -> Submitted:
+    """Submit the quick study with a twentieth of its steps: the same 70 runs a seed, data and model."""
+    overrides = [
+        f"seeds={list(range(seeds))}",
+        "setting.base_steps=60",
+        "attacks.0.steps=8",
+        "attacks.0.evaluate_every=2",
+    ]
     overrides += [f"recipes.{recipe}.suppress.steps=3" for recipe in range(4)]
     for recipe in (2, 3):
         shorter = {"steps": 60, "warmup": 1, "check_every": 5}

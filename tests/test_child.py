@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pandas as pd
 import pytest
 
-from backend import child, recipe
+from backend import child, patience, recipe
 from backend.stage import RunFailed
 from db import reads, session, writes
 from tests.small_study import database, numbers, run, submit, submit_real
@@ -170,6 +170,7 @@ def test_a_full_disk_fails_the_run_with_a_sentence_and_harms_nothing(tmp_path, m
         engine = session.require_database()
         submit_real(engine)
         fill(disk / "ballast")
+        monkeypatch.setattr(patience, "SECONDS", 0.0)
         assert do_next(engine) == "failed"
         assert reads.run(engine, 1)["error"].startswith("The disk is full")
         (disk / "ballast").unlink()
@@ -177,6 +178,21 @@ def test_a_full_disk_fails_the_run_with_a_sentence_and_harms_nothing(tmp_path, m
         assert do_next(engine) == "complete", "the oracle needs no base"
         assert writes.retry(engine, [1]) == 1
         assert do_next(engine) == "complete"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs root")
+def test_a_run_waits_while_the_disk_is_full(tmp_path, monkeypatch):
+    with small_disk(tmp_path / "disk", "2m") as disk:
+        monkeypatch.setenv("LETHE_DATABASE_URL", f"sqlite:///{tmp_path}/elsewhere.db")
+        monkeypatch.setenv("LETHE_HOME", str(disk))
+        engine = session.require_database()
+        submit_real(engine)
+        fill(disk / "ballast")
+        freed = threading.Timer(6.0, (disk / "ballast").unlink)
+        freed.start()
+        assert do_next(engine) == "complete"
+        assert not freed.is_alive(), "it did not need the disk"
+        assert not list(disk.rglob(".*")), "nothing half-written stays"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs root")
@@ -188,6 +204,7 @@ def test_a_database_on_a_full_disk_stays_whole(tmp_path, monkeypatch):
         before = numbers(engine)
         held = writes.claim(engine, "test", 30.0)
         fill(disk / "ballast")
+        monkeypatch.setattr(patience, "SECONDS", 0.0)
         try:
             assert child.run_once(engine, held.run_id, held.attempt) == "failed"
         except Exception as problem:  # not even the end could be written: the lease decides

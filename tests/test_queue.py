@@ -272,10 +272,31 @@ def test_only_runs_whose_lease_has_ended_are_reaped(engine):
     submit(engine, run("a"), run("b"))
     claim(engine, lease=-1.0)
     claim(engine, lease=30.0)
-    assert writes.reap(engine) == [1]
-    assert writes.reap(engine) == []
+    over = [lease for lease in writes.leases(engine) if lease.seconds < 0]
+    assert writes.reap(engine, over) == [1]
+    assert writes.reap(engine, over) == []
+    assert [lease.run_id for lease in writes.leases(engine)] == [2]
     assert [state(engine, run_id) for run_id in (1, 2)] == ["waiting", "running"]
     assert reads.events(engine, 1)["kind"].iloc[0] == "lost"
+
+
+def test_a_lease_that_was_renewed_meanwhile_is_not_over(engine):
+    submit(engine, run("a"))
+    held = claim(engine, lease=-1.0)
+    over = writes.leases(engine)
+    writes.heartbeat(engine, held.run_id, held.attempt, 30.0)
+    assert writes.reap(engine, over) == []
+    assert state(engine, 1) == "running"
+
+
+def test_an_end_that_is_told_twice_is_an_end(engine):
+    submit(engine, run("a"))
+    held = claim(engine)
+    ledger = {"seconds": 1.0}
+    assert writes.complete(engine, held.run_id, held.attempt, ledger)
+    assert writes.complete(engine, held.run_id, held.attempt, ledger)
+    assert not writes.fail(engine, held.run_id, held.attempt, "too late")
+    assert (reads.events(engine, 1)["kind"] == "complete").sum() == 1
 
 
 def test_waiting_runs_are_cancelled_at_once_and_running_ones_are_asked(engine):

@@ -14,6 +14,11 @@ from db.writes.imports import (
     forget_files,
     import_study,
 )
+from db.writes.leases import (
+    Lease,
+    leases,
+    reap,
+)
 from db.writes.marks import (
     add_tag,
     delete_view,
@@ -45,7 +50,6 @@ from db.writes.queue import (
     hand_back,
     heartbeat,
     lose,
-    reap,
 )
 from db.writes.report_blocks import (
     edit_block,
@@ -89,6 +93,7 @@ from db.writes.workers import (
 
 __all__ = [
     "Claim",
+    "Lease",
     "Deleted",
     "Imported",
     "PromptClaim",
@@ -122,6 +127,7 @@ __all__ = [
     "freeze_report",
     "hand_back",
     "heartbeat",
+    "leases",
     "import_study",
     "lose",
     "lose_prompts",

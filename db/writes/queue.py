@@ -9,7 +9,6 @@ from sqlalchemy import Connection, Engine, exists, select, update
 from sqlalchemy.orm import aliased
 
 from db.models import Flag, Run, RunInput
-from db.session import reader
 from db.writes.results import store_artifacts
 from db.writes.rows import block, clock, event
 
@@ -134,7 +133,10 @@ def _end(
     done = c.execute(update(Run).where(*held(run_id, attempt)).values(values)).rowcount
     if done:
         event(c, state, text, run_id)
-    return bool(done)
+        return True
+    # Said twice: the connection broke at the first time's end, and nobody knew that it was done.
+    query = select(Run.state).where(Run.id == run_id, Run.attempt == attempt)
+    return bool(c.execute(query).scalar() == state)
 
 
 def lose(engine: Engine, run_id: int, attempt: int, reason: str) -> bool:
@@ -143,10 +145,11 @@ def lose(engine: Engine, run_id: int, attempt: int, reason: str) -> bool:
     `reason` goes on after "because".
     """
     with engine.begin() as c:
-        return _lose(c, run_id, attempt, reason)
+        return lose_held(c, run_id, attempt, reason)
 
 
-def _lose(c: Connection, run_id: int, attempt: int, reason: str) -> bool:
+def lose_held(c: Connection, run_id: int, attempt: int, reason: str) -> bool:
+    """The same inside a transaction."""
     row = c.execute(
         select(Run.attempts_allowed, Run.cancel_requested).where(*held(run_id, attempt))
     ).one_or_none()
@@ -177,15 +180,3 @@ def hand_back(engine: Engine, run_id: int, attempt: int) -> bool:
         if done:
             event(c, "handed back", "its worker stopped", run_id)
     return bool(done)
-
-
-def reap(engine: Engine) -> list[int]:
-    """Lose every run whose lease has ended; their numbers."""
-    late = select(Run.id, Run.attempt).where(Run.state == "running")
-    with reader(engine).connect() as c:
-        if c.execute(late.where(Run.lease_until < clock(c))).first() is None:
-            return []
-    with engine.begin() as c:
-        rows = c.execute(late.where(Run.lease_until < clock(c))).all()
-        why = "its lease ended without a sign of life"
-        return [row.id for row in rows if _lose(c, row.id, row.attempt, why)]
