@@ -1,7 +1,11 @@
 """Two hundred runs and three workers, while whatever can go wrong does: nothing is lost, doubled or changed."""
 
+import json
 import random
+import shutil
+import tempfile
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,6 +14,7 @@ from sqlalchemy import text
 from backend import worker
 from db import session
 from tests.chaos import Clock, Crew, full, half_written, locked, small_disk, until_done, working_in
+from tests.clusters import RAY, inside, no_namespaces
 from tests.killing import assert_done_once
 from tests.small_study import database, numbers, submit_twentieth
 
@@ -50,12 +55,16 @@ def blows(crew, clock, chance, others):
 
 
 def assert_all_well(engine, home, crew, expected):
-    assert_done_once(engine)
-    pd.testing.assert_frame_equal(numbers(engine), expected)
-    assert len(expected["run"].unique()) == RUNS
+    assert_same(engine, expected)
     crew.stop()
     assert not working_in(home)
     assert not half_written(home)
+
+
+def assert_same(engine, expected):
+    assert_done_once(engine)
+    pd.testing.assert_frame_equal(numbers(engine), expected)
+    assert len(expected["run"].unique()) == RUNS
 
 
 def test_full_disk_locked_file_set_clock_and_kills(tmp_path, monkeypatch, undisturbed):
@@ -95,3 +104,20 @@ def test_a_server_that_restarts_set_clock_and_kills(tmp_path, monkeypatch, postg
     until_done(engine, crew, blows(crew, clock, chance, others), SECONDS)
     assert_all_well(engine, tmp_path / "home", crew, undisturbed)
     session.close(url)
+
+
+def test_a_ray_cluster_that_loses_a_node_and_processes(tmp_path, monkeypatch, undisturbed):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    if why := no_namespaces():
+        pytest.skip(why)
+    short = Path(tempfile.mkdtemp(prefix="cl-"))  # sockets lie in it
+    try:
+        told = json.loads(inside(RAY, short, tmp_path, ["-m", "tests.node_loss", str(SEEDS)]))
+    finally:
+        shutil.rmtree(short, ignore_errors=True)
+    assert told["status"] == 0
+    assert told["processes lost"] > 1
+    assert told["attempts"] > RUNS
+    assert told["left"] == 0
+    assert_same(database(tmp_path, monkeypatch), undisturbed)
+    assert not half_written(tmp_path)

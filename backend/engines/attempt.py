@@ -1,8 +1,9 @@
-"""One attempt at a run as a process of its own, on whatever machine a cluster gives it.
+"""Runs in processes of their own, on whatever machine a cluster gives them: one attempt, or one run after another.
 
 It goes to that machine by value and imports nothing of ours there: only the command needs our code.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -56,6 +57,41 @@ class Attempt:
         self.stop()
         while self.child is not None and self.child.poll() is None:
             time.sleep(LOOK_SECONDS)
+
+
+class Serving:
+    """A process that does one run after another, so that not every run has to wait for its libraries."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: str):
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+        before = _prepare if sys.platform == "linux" else None
+        with open(log, "ab") as errors:
+            self.child = subprocess.Popen(
+                list(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={**os.environ, **environment},
+                preexec_fn=before,
+            )
+
+    def do(self, line: str) -> int | None:
+        """Do the run that the line names; None where the process can do another, else its exit status."""
+        assert self.child.stdin is not None and self.child.stdout is not None, "both are pipes"
+        with contextlib.suppress(BrokenPipeError):
+            self.child.stdin.write(f"{line}\n".encode())
+            self.child.stdin.flush()
+        done = False
+        for said in self.child.stdout:
+            done = done or said.startswith(b"done ")
+            if done and said.startswith(b"ready"):
+                return None
+        return self.child.wait()
+
+    def stop(self) -> None:
+        """Ask the run to keep its state and to go back to the queue; the process ends then."""
+        if self.child.poll() is None:
+            self.child.terminate()
 
 
 def _prepare() -> None:

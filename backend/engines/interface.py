@@ -1,8 +1,31 @@
 """What the worker needs of a place where runs execute, and what a cluster has to offer for it."""
 
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
-from backend.engines.attempt import Attempt
+
+@dataclass(frozen=True)
+class Work:
+    """One attempt at a run: what to do, with which of our variables in the environment, and where to write what is said."""
+
+    run_id: int
+    attempt: int
+    lease_seconds: float
+    environment: Mapping[str, str]
+    log: str
+
+    @property
+    def command(self) -> list[str]:
+        """A process that does it and ends."""
+        words = ["--attempt", str(self.attempt), "--lease", str(self.lease_seconds)]
+        return [sys.executable, "-m", "backend", "run", str(self.run_id), *words]
+
+    @property
+    def line(self) -> str:
+        """What to tell a process that serves."""
+        return f"{self.run_id} {self.attempt} {self.lease_seconds}"
 
 
 class AnySlot(Protocol):
@@ -51,8 +74,8 @@ class Cluster(Protocol):
     def slots(self) -> int:
         """How many jobs have room at a time."""
 
-    def start(self, attempt: Attempt) -> Job:
-        """Do an attempt somewhere."""
+    def start(self, work: Work) -> Job:
+        """Do it somewhere."""
 
     def close(self) -> None:
         """Give up the connection."""

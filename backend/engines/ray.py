@@ -1,13 +1,18 @@
-"""A Ray cluster: every run is an actor that Ray places by the processors, GPUs and memory that it needs."""
+"""A Ray cluster: runs are done by actors that Ray places by the processors, GPUs and memory that a run needs."""
 
 import logging
 import math
 import os
 import secrets
+import sys
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from backend.engines.attempt import Attempt
+from backend.engines.attempt import Serving
+from backend.engines.interface import Work
+from backend.engines.local import SLOT
 from backend.stage import UserError
 from db.session import home
 
@@ -22,6 +27,7 @@ class Options:
         gpus: GPUs of every run; a fraction shares one
         memory_gb: memory that Ray sets aside for every run; 0 asks for none
         most: runs at a time; 0 is as many as the cluster has room for
+        idle_seconds: how long a process without a run keeps its place in the cluster
     """
 
     address: str = "auto"
@@ -29,6 +35,7 @@ class Options:
     gpus: float = 0.0
     memory_gb: float = 0.0
     most: int = 0
+    idle_seconds: float = 20.0
 
 
 class Cluster:
@@ -56,7 +63,8 @@ class Cluster:
             ray.init(address=address, **kept_quiet)
         except (ConnectionError, RuntimeError, ValueError) as problem:
             raise UserError(f"No Ray cluster at {options.address}: {str(problem).splitlines()[0]}") from problem  # fmt: skip
-        self._actor = ray.remote(_Runner)
+        self._actor = ray.remote(_Host)
+        self._pool = _Pool(options.idle_seconds, ray.kill)
 
     def slots(self) -> int:
         """Runs that fit into the cluster at a time.
@@ -72,16 +80,21 @@ class Cluster:
             raise UserError(f"No node of the Ray cluster has {asked} for a run.")
         return min(room, self.options.most or room)
 
-    def start(self, attempt: Attempt) -> "_Job":
-        """Do the attempt on some node."""
+    def start(self, work: Work) -> "_Job":
+        """Do the attempt on some node: by a host that waits, else by a new one where there is room."""
+        host = self._pool.take() or self._new_host(work)
+        return _Job(self._ray, host, work.line, self._pool)
+
+    def _new_host(self, work: Work) -> Any:
         held = self.options
         memory = {"memory": held.memory_gb * 1e9} if held.memory_gb else {}
-        # Stopping has to get through while the run is at work.
-        actor = self._actor.options(num_cpus=held.cpus, num_gpus=held.gpus, max_concurrency=2, max_restarts=0, **memory).remote(attempt)  # fmt: skip
-        return _Job(self._ray, actor)
+        # Stopping has to get through while a run is at work.
+        kind = self._actor.options(num_cpus=held.cpus, num_gpus=held.gpus, max_concurrency=2, max_restarts=0, **memory)  # fmt: skip
+        return kind.remote([sys.executable, *SLOT], work.environment, work.log)
 
     def close(self) -> None:
         """Leave the cluster."""
+        self._pool.close()
         self._ray.shutdown()
 
 
@@ -101,27 +114,64 @@ def _fitting(node: dict[str, float], needs: dict[str, float]) -> int:
     return min(math.floor(node.get(name, 0) / amount + 1e-9) for name, amount in needs.items() if amount)  # fmt: skip
 
 
-class _Runner:
-    """What runs on the node."""
+class _Host:
+    """What lives on the node: a process that does runs."""
 
-    def __init__(self, attempt: Attempt):
-        self.attempt = attempt
+    def __init__(self, command: list[str], environment: Mapping[str, str], log: str):
+        self.serving = Serving(command, environment, log)
 
-    def run(self) -> int:
-        return self.attempt()
+    def do(self, line: str) -> int | None:
+        return self.serving.do(line)
 
     def stop(self) -> None:
-        self.attempt.stop()
+        self.serving.stop()
+
+
+class _Pool:
+    """Hosts that have done a run and wait for another; one that waits for long gives its place back."""
+
+    def __init__(self, seconds: float, end: Callable[[Any], None]):
+        self._seconds, self._end = seconds, end
+        self._idle: dict[Any, threading.Timer] = {}
+        self._change = threading.Lock()
+
+    def take(self) -> Any | None:
+        """A host that waits, which is the caller's from now on."""
+        with self._change:
+            if not self._idle:
+                return None
+            host, timer = self._idle.popitem()
+        timer.cancel()
+        return host
+
+    def give(self, host: Any) -> None:
+        """Let a host wait."""
+        timer = threading.Timer(self._seconds, self._tired, [host])
+        timer.daemon = True
+        with self._change:
+            self._idle[host] = timer
+        timer.start()
+
+    def _tired(self, host: Any) -> None:
+        with self._change:
+            waiting = self._idle.pop(host, None)
+        if waiting is not None:
+            self._end(host)
+
+    def close(self) -> None:
+        """Send all home."""
+        while (host := self.take()) is not None:
+            self._end(host)
 
 
 class _Job:
-    def __init__(self, ray: Any, actor: Any):
-        self._ray, self._actor = ray, actor
-        self._end = actor.run.remote()
+    def __init__(self, ray: Any, host: Any, line: str, pool: _Pool):
+        self._ray, self._host, self._pool = ray, host, pool
+        self._end = host.do.remote(line)
         self._ended: int | None = None
 
     def poll(self) -> int | None:
-        """The exit status once it is over; that of a kill where the node or the actor is gone."""
+        """The exit status once it is over; that of a kill where the node or the host is gone."""
         if self._ended is None:
             done, _ = self._ray.wait([self._end], timeout=0)
             if done:
@@ -130,15 +180,18 @@ class _Job:
 
     def _status(self) -> int:
         try:
-            return int(self._ray.get(self._end))
+            status = self._ray.get(self._end)
         except self._ray.exceptions.RayError:
-            return -9
-        finally:
-            self._ray.kill(self._actor)  # its processors are free from now on
+            status = -9
+        if status is None:
+            self._pool.give(self._host)
+            return 0
+        self._ray.kill(self._host)  # its processors are free from now on
+        return int(status)
 
     def stop(self, hard: bool) -> None:
         """Ask the run to return to the queue, or end it at once."""
         if hard:
-            self._ray.kill(self._actor)
+            self._ray.kill(self._host)
         else:
-            self._actor.stop.remote()
+            self._host.stop.remote()

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,8 +11,7 @@ from typing import Protocol
 
 from sqlalchemy.exc import DBAPIError
 
-from backend.engines.attempt import Attempt
-from backend.engines.interface import Job
+from backend.engines.interface import Job, Work
 from backend.engines.local import ours
 from backend.engines.pipe import Ear, last_line
 
@@ -22,7 +20,7 @@ ASK_SECONDS = 2.0  # between two questions to the database whether the run is ov
 GRACE_SECONDS = 15.0  # for a job to end whose run is over
 
 
-Start = Callable[[Attempt], Job]
+Start = Callable[[Work], Job]
 
 
 class Book(Protocol):
@@ -92,10 +90,9 @@ class RemoteSlot:
         return last_line(self.log)
 
     def _do(self, run_id: int, attempt: int, lease_seconds: float) -> None:
-        words = [str(run_id), "--attempt", str(attempt), "--lease", str(lease_seconds)]
-        command = [sys.executable, "-m", "backend", "run", *words]
+        work = Work(run_id, attempt, lease_seconds, self._environment, str(self.log))
         try:
-            job = self._start(Attempt(command, self._environment, str(self.log)))
+            job = self._start(work)
             self._status = self._watch(job, run_id, attempt, lease_seconds)
         except Exception as problem:  # whatever the cluster's library raises: the run goes back
             self._note(f"{type(problem).__name__}: {problem}")

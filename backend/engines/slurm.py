@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 
 from backend.engines.attempt import Attempt
+from backend.engines.interface import Work
 from backend.stage import UserError
 from db.session import home
 
@@ -79,8 +80,9 @@ class Cluster:
         """Jobs at a time."""
         return self.options.most
 
-    def start(self, attempt: Attempt) -> "_Job":
+    def start(self, work: Work) -> "_Job":
         """Submit the attempt as a job."""
+        attempt = Attempt(work.command, work.environment, work.log)
         return _Job(self._executor.submit(attempt), self.options.cluster == "slurm")
 
     def close(self) -> None:
