@@ -267,9 +267,10 @@ def test_the_small_study_is_the_same_in_bf16() -> None:
 
     figures = bench.study_figures()
     assert len(figures) == 8
-    # Three seeds bound the accuracy after an attack no closer than ±0.1, so its interval is not asked to fit the margin.
+    # Three seeds bound what is left of the forget set no closer than ±0.1, and a processor's own order of sums moves it:
+    # its interval is not asked to fit the margin.
     assert (figures["mean"].abs() <= bench.MARGIN).all(), figures.to_string()
-    calm = ~figures["figure"].str.contains("attacked|maxent forget")
+    calm = ~figures["figure"].str.contains("attacked|maxent forget|undo forget")
     assert figures["same"][calm].all(), figures.to_string()
 
 
