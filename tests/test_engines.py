@@ -10,12 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from backend.engines.choosing import chosen, names
 from backend.engines.devices import Devices
 from backend.stage import UserError
+from backend.worker import work
 from tests.clusters import RAY, ROOT, SLURM, inside, no_namespaces, no_slurm
+from tests.engine_at_work import base
+from tests.preempted import STEPS
+from tests.small_study import database, numbers
 
 
 @pytest.fixture
@@ -73,6 +78,25 @@ def test_slurm_itself(tmp_path: Path, short: Path) -> None:
         pytest.skip(why)
     words = ["-m", "tests.engine_at_work", "slurm", "memory_gb=1", "minutes=20"]
     keeps_its_word(json.loads(inside(SLURM, short, tmp_path, words)))
+
+
+@pytest.mark.slow
+def test_slurm_takes_the_machine_away(tmp_path: Path, short: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    pytest.importorskip("submitit", reason="submitit is not installed")
+    if why := no_slurm():
+        pytest.skip(why)
+    told = json.loads(inside(SLURM, short, tmp_path, ["-m", "tests.preempted"]))
+    assert told["events"]["taken"] == ["claimed", "handed back", "claimed", "complete"]
+    assert told["seconds to hand back"] < 15
+    rounds = told["attempts in short time"]
+    assert rounds >= 2
+    assert told["events"]["cut"] == ["claimed", "handed back"] * (rounds - 1) + ["claimed", "complete"]  # fmt: skip
+    found = numbers(database(tmp_path, monkeypatch))
+    calm = database(tmp_path / "calm", monkeypatch)
+    for seed in (0, 1):
+        base(calm, STEPS, seed)
+    assert work(calm, slots=2, until_idle=True)
+    pd.testing.assert_frame_equal(found, numbers(calm))
 
 
 def test_engines_are_found() -> None:

@@ -1,0 +1,54 @@
+"""A run on Slurm whose machine a job of a higher partition takes away, and one whose time is too short.
+
+`python -m tests.preempted` works in LETHE_HOME, inside the cluster of `tests.clusters.SLURM`; prints how it went as JSON.
+"""
+
+import json
+import subprocess
+import time
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from db import session
+from tests.engine_at_work import at_work, base, wait, worker
+
+OPTIONS = ["memory_gb=1", "minutes=20"]
+SHORT = [
+    "memory_gb=1",
+    "minutes=1",
+    "warning_seconds=45",
+]  # told a quarter of a minute after it began
+STEPS = 1500
+RIVAL = ["sbatch", "--partition=high", "--exclusive", "--mem=1000", "--time=1", "--output=/dev/null", "--wrap=sleep 5"]  # fmt: skip
+
+
+def events(engine: Engine, run_id: int) -> list[str]:
+    """What happened to the run, in order."""
+    query = text("SELECT kind FROM event WHERE run_id = :run ORDER BY id")
+    with engine.connect() as c:
+        return [str(row[0]) for row in c.execute(query, {"run": run_id})]
+
+
+def main() -> dict[str, Any]:
+    """What happened."""
+    engine = session.require_database()
+    told: dict[str, Any] = {}
+    with worker(engine, "slurm", OPTIONS):
+        taken = base(engine, STEPS, 0)
+        wait(engine, taken, at_work)
+        subprocess.run(RIVAL, check=True, capture_output=True)
+        began = time.monotonic()
+        wait(engine, taken, lambda row: row["state"] == "waiting" or row["attempt"] > 1)
+        told["seconds to hand back"] = time.monotonic() - began
+        row = wait(engine, taken, lambda row: row["state"] == "complete")
+        told["attempt"], told["seconds"] = row["attempt"], time.monotonic() - began
+    with worker(engine, "slurm", SHORT):
+        cut = base(engine, STEPS, 1)
+        told["attempts in short time"] = wait(engine, cut, lambda row: row["state"] == "complete")["attempt"]  # fmt: skip
+    told["events"] = {"taken": events(engine, taken), "cut": events(engine, cut)}
+    return told
+
+
+if __name__ == "__main__":
+    print(json.dumps(main()))
