@@ -6,14 +6,16 @@ from typing import Any
 from sqlalchemy import Column, Connection, Engine, bindparam, func, insert, select, text
 from sqlalchemy import Table as Relation
 
-from db import models_marks, prompt_models  # noqa: F401 - their tables belong to the metadata
+from db import models_access, models_marks, prompt_models  # noqa: F401 - their tables belong to the metadata
 from db.models import Run, Study, Table
 from db.session import DatabaseProblem, reader
+from db.writes.guarded import needs
 
 ROWS = 2000  # at a time
 Tell = Callable[[str, int], None]
 
 
+@needs("admin")
 def copy_database(source: Engine, target: Engine, tell: Tell | None = None) -> dict[str, int]:
     """Copy all rows as they stand at this moment; how many of each table.
 

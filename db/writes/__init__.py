@@ -1,5 +1,9 @@
 """All writes: short transactions, every transition of a run one guarded UPDATE and one event."""
 
+from db.writes.access import (
+    keep_token,
+    revoke_token,
+)
 from db.writes.control import (
     Deleted,
     delete_study,
@@ -123,6 +127,7 @@ __all__ = [
     "hand_back",
     "heartbeat",
     "import_study",
+    "keep_token",
     "lose",
     "lose_prompts",
     "move_block",
@@ -140,6 +145,7 @@ __all__ = [
     "restore_study",
     "retry",
     "return_prompt",
+    "revoke_token",
     "save_note",
     "save_view",
     "set_archived",
