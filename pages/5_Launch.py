@@ -11,7 +11,7 @@ import streamlit as st  # noqa: E402
 from sqlalchemy import Engine  # noqa: E402
 
 from backend import catalogue, plan, study  # noqa: E402
-from backend.commands.queue import forecast_of  # noqa: E402
+from backend.service import forecast_of  # noqa: E402
 from backend.stage import UserError  # noqa: E402
 from db import reads as database  # noqa: E402
 from db import writes  # noqa: E402

@@ -47,8 +47,9 @@ def handshake(address: str, origin: str | None, host: str | None = None) -> int:
     return int(answer.split()[1])
 
 
-def test_another_sites_websocket_is_refused(serve) -> None:
-    address = serve()
+@pytest.mark.parametrize("script", ["app.py", "asgi.py"])
+def test_another_sites_websocket_is_refused(serve, script: str) -> None:
+    address = serve(script)
     port = address.rpartition(":")[2]
     assert handshake(address, address) == 101
     assert handshake(address, f"http://localhost:{port}", f"localhost:{port}") == 101

@@ -94,7 +94,7 @@ def check_port(port: int) -> None:
 def served(port: int) -> Iterator[subprocess.Popen[bytes]]:
     """The dashboard's server on loopback, answering; gone with everything it started when this ends."""
     command = [
-        sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"),
+        sys.executable, "-m", "streamlit", "run", str(ROOT / "asgi.py"),
         "--server.headless", "true", "--server.address", "127.0.0.1",
         "--server.port", str(port), "--browser.gatherUsageStats", "false",
     ]  # fmt: skip
