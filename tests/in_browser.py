@@ -57,9 +57,18 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     monkeypatch.delenv("LETHE_DATABASE_URL", raising=False)
     servers: list[subprocess.Popen[bytes]] = []
 
-    def start(script: str = "app.py") -> str:
-        port = free_port()
-        command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port)]
+    def start(script: str = "app.py", *more: str, port: int | None = None) -> str:
+        port = port or free_port()
+        command = [
+            sys.executable,
+            "-m",
+            "streamlit",
+            "run",
+            script,
+            "--server.port",
+            str(port),
+            *more,
+        ]
         with open(tmp_path / "server.log", "ab") as log:
             servers.append(
                 subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=dict(os.environ))

@@ -150,7 +150,10 @@ def test_a_viewers_token_reads_and_changes_nothing(ask: Ask, engine: Engine) -> 
             kept = {key: body[key] for key in route.takes.model_fields if key in body}
             status, told, _ = ask(route.method, route.path, viewer, kept)
             assert status == 403 and "takes the role runner" in told["error"], route.path
+    assert ask("POST", "/studies", viewer, {"study": "quick", "dry_run": True})[0] == 403
     assert reads.data_version(engine) == before
+    tried = reads.audit(engine, actor="token a viewer")
+    assert set(tried["outcome"]) == {"refused"} and "POST /cancel" in list(tried["action"])
     assert ask("GET", "/runs/1", viewer)[0] == 200
 
 

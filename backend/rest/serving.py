@@ -14,12 +14,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.routing import Route as Served
 
-from backend.access import Actor, Refused, acting, bearer, require
+from backend.access import Actor, Refused, acting, bearer
 from backend.rest.declared import JSON, ROUTES, ZIP, Route
 from backend.rest.limits import Buckets
 from backend.rest.openapi import PREFIX
 from backend.stage import UserError
 from db.session import DatabaseProblem, open_database
+from db.writes.guarded import demand
 
 LARGEST = 1_000_000  # bytes of a body
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -129,7 +130,7 @@ def _done(route: Route, actor: Actor | None, asked: Any) -> Response:
         if actor is None:
             return _sent(route, route.do(asked))
         with acting(actor):
-            require(route.role, f"{route.method} {route.path}")
+            demand(route.role, f"{route.method} {route.path}")
             return _sent(route, route.do(asked))
     except Refused as refusal:
         raise Denied(403, str(refusal)) from refusal

@@ -56,6 +56,16 @@ def needs(role: str) -> Callable[[Callable[Given, Found]], Callable[Given, Found
     return around
 
 
+def demand(role: str, what: str) -> None:
+    """As `require`, and a refusal stands in the audit log; for doors before the functions themselves."""
+    try:
+        require(role, what)
+    except Refused as refusal:
+        with contextlib.suppress(SQLAlchemyError, DatabaseProblem):
+            _note(present(), what, {}, "refused", str(refusal))
+        raise
+
+
 @contextlib.contextmanager
 def _noted(action: str, arguments: Mapping[str, Any]) -> Any:
     """What happens inside stands in the audit log: as done, as refused, or as failed and why."""
