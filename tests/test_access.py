@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from backend import access, backup, storage
 from backend.access import ROLES, Actor, Refused, acting, role_of
+from backend.commands.storage import copied_to
 from backend.stage import UserError
 from db import copying, reads, writes
 from db.session import DatabaseProblem
@@ -29,7 +30,7 @@ EVERY_WRITE = {
 }
 ELSEWHERE = {
     "backup": backup.backup, "restore": backup.restore, "remove_files": storage.remove_files,
-    "copy_database": copying.copy_database, "start_worker": starting.start_worker,
+    "copied_to": copied_to, "start_worker": starting.start_worker,
 }  # fmt: skip
 GUARDED = {name: one for name, one in EVERY_WRITE.items() if hasattr(one, "needs")} | ELSEWHERE
 
@@ -69,12 +70,17 @@ def test_a_lower_role_is_refused_before_anything_happens(name: str, engine: Engi
     assert set(reads.audit(engine)["outcome"]) == {"refused"}
 
 
+def test_copying_a_database_takes_an_admin(engine: Engine) -> None:
+    with acting(somebody("reviewer")), pytest.raises(Refused, match="takes the role admin"):
+        copying.copy_database(engine, engine)
+
+
 def test_the_roles_are_what_they_shall_be() -> None:
     held = {role: {n for n, f in GUARDED.items() if f.needs == role} for role in ROLES}
     assert not held["none"] and held["viewer"] == {"set_flag"}
     assert held["reviewer"] == {"freeze_report", "decide"}
     assert held["admin"] == {
-        "delete_study", "forget_files", "empty_trash", "copy_database", "backup", "restore", "remove_files",
+        "delete_study", "forget_files", "empty_trash", "copied_to", "backup", "restore", "remove_files",
         "keep_token", "revoke_token",
     }  # fmt: skip
 
