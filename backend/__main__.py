@@ -1,14 +1,18 @@
 """The command line: `python -m backend VERB`."""
 
 import argparse
+import getpass
 import importlib
 import pkgutil
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from backend import commands
 from backend.stage import RunFailed, UserError
+
+if TYPE_CHECKING:
+    from db.actor import Actor
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,11 +34,13 @@ def parser() -> Parser:
 
 def main(words: Sequence[str] | None = None) -> int:
     """The exit status: 0, 1 where a run failed, 2 with one sentence for a user's mistake."""
+    from db.actor import acting
     from db.session import DatabaseProblem
 
     try:
         arguments = parser().parse_args(words)
-        return int(arguments.do(arguments) or 0)
+        with acting(_actor(arguments.verb)):
+            return int(arguments.do(arguments) or 0)
     except (UserError, DatabaseProblem) as mistake:
         return _say(str(mistake), 2)
     except RunFailed as failure:
@@ -44,6 +50,19 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has left; nothing more to say
         return 1
+
+
+def _actor(verb: str) -> "Actor":
+    """Who types has the files too, so may do everything; workers and their children are the system."""
+    from db.actor import SYSTEM, Actor
+
+    if verb in ("work", "run"):
+        return SYSTEM
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container's account without a name
+        name = "local"
+    return Actor(name, "admin", "command line")
 
 
 def _say(sentence: str, status: int) -> int:

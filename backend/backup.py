@@ -23,6 +23,7 @@ from backend.stage import UserError
 from db import reads, session
 from db.copying import copy_database
 from db.models import now
+from db.writes.guarded import needs
 
 MANIFEST, FORM = "lethe-backup.json", 1
 PLACE = re.compile(
@@ -48,6 +49,7 @@ class BackedUp:
     bytes: int
 
 
+@needs("admin")
 def backup(engine: Engine, to: str, home: Path, tell: Tell | None = None) -> BackedUp:
     """Store what the database says at this moment, and the models that it names, at `to`.
 
@@ -74,6 +76,7 @@ def backup(engine: Engine, to: str, home: Path, tell: Tell | None = None) -> Bac
     return made
 
 
+@needs("admin")
 def restore(source: str, home: Path, tell: Tell | None = None) -> BackedUp:
     """Bring a backup's models into the data directory, then its rows into the database, which must be empty.
 

@@ -20,9 +20,9 @@ COMMON = {
     "tie_word_embeddings": True,
     "max_position_embeddings": 64,
     "use_cache": False,
-    "pad_token_id": None,
-    "bos_token_id": None,
-    "eos_token_id": None,
+    "pad_token_id": None,  # nosec B105 - numbers of words
+    "bos_token_id": None,  # nosec B105
+    "eos_token_id": None,  # nosec B105
 }
 # Keys of a specification that say where weights come from and how they are computed with.
 ORIGIN = ("pretrained", "revision", "weights", "license")

@@ -47,7 +47,7 @@ def archive(
         files["table.tex"] = table_text.latex(table).encode()
         files["table.md"] = table_text.markdown(table).encode()
     files[exports.MANIFEST] = _manifest(chart, files, preset, greys)
-    return _zipped(files)
+    return zipped(files)
 
 
 def shown_parts(frame: pd.DataFrame) -> list[str]:
@@ -69,7 +69,8 @@ def _manifest(chart: Any, files: Mapping[str, bytes], preset: str, greys: bool) 
     return json.dumps(told, indent=1, ensure_ascii=False).encode()
 
 
-def _zipped(files: Mapping[str, bytes]) -> bytes:
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    """Files by name as one archive; the same files give the same bytes."""
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as made:
         for name, content in files.items():

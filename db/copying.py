@@ -6,9 +6,10 @@ from typing import Any
 from sqlalchemy import Column, Connection, Engine, bindparam, func, insert, select, text
 from sqlalchemy import Table as Relation
 
-from db import models_marks, prompt_models  # noqa: F401 - their tables belong to the metadata
+from db import models_access, models_marks, prompt_models  # noqa: F401 - their tables belong to the metadata
 from db.models import Run, Study, Table
 from db.session import DatabaseProblem, reader
+from db.writes.guarded import demand
 
 ROWS = 2000  # at a time
 Tell = Callable[[str, int], None]
@@ -21,7 +22,10 @@ def copy_database(source: Engine, target: Engine, tell: Tell | None = None) -> d
 
     Raises:
         DatabaseProblem: the target holds studies or runs, or is the source
+        Refused: the actor is no admin
     """
+    # Not `needs`: its line in the log would be the one row that the copy lacks.
+    demand("admin", "copy the database")
     if str(source.url) == str(target.url):
         raise DatabaseProblem("A database cannot be copied into itself.")
     done: dict[str, int] = {}

@@ -11,7 +11,7 @@ import streamlit as st  # noqa: E402
 from sqlalchemy import Engine  # noqa: E402
 
 from backend import catalogue, plan, study  # noqa: E402
-from backend.commands.queue import forecast_of  # noqa: E402
+from backend.service import forecast_of  # noqa: E402
 from backend.stage import UserError  # noqa: E402
 from db import reads as database  # noqa: E402
 from db import writes  # noqa: E402
@@ -20,6 +20,7 @@ from pages.components import reads  # noqa: E402
 from pages.components.form import parsed, part_form, written  # noqa: E402
 from pages.components.recipe_form import attacks_form, named, recipes_form  # noqa: E402
 from pages.components.shown import flops, plain, seconds, size  # noqa: E402
+from pages.components.signing_in import beyond  # noqa: E402
 from pages.components.study_about import studies_table  # noqa: E402
 from pages.components.toml_text import toml_text  # noqa: E402
 
@@ -202,7 +203,9 @@ def preview(source: dict[str, Any]) -> None:
     if absent:
         st.warning(f"The plan and its cost are known; it can be queued once its data are here. {absent}")  # fmt: skip
     label = f"Queue {new} runs" if new else "Store the study"
-    if st.button(label, type="primary", key="queue", disabled=bool(absent)):
+    if st.button(
+        label, type="primary", key="queue", **({"disabled": True} if absent else beyond("runner"))
+    ):
         resolved = study.resolve(source)
         writes.submit(
             require_database(),

@@ -11,7 +11,11 @@ from db import reads as database  # noqa: E402
 from db import writes  # noqa: E402
 from pages.components import queue_view, reads, shown  # noqa: E402
 from pages.components.pulse import pulse  # noqa: E402
+from pages.components.signing_in import beyond  # noqa: E402
 from pages.components.starting import start_worker, worker_alive  # noqa: E402
+
+BACKGROUND = "On this machine, in the background; it goes on when this page is closed."
+UNHARMED = "What runs goes back to the queue unharmed"
 
 
 def controls(engine: Engine) -> None:
@@ -21,15 +25,14 @@ def controls(engine: Engine) -> None:
         if st.button(
             "Start a worker",
             type="secondary" if alive else "primary",
-            disabled=alive,
-            help="On this machine, in the background; it goes on when this page is closed.",
+            **{"disabled": alive, "help": BACKGROUND, **beyond("runner")},
         ):
             with st.spinner("Starting a worker …"):
                 st.session_state["started"] = start_worker(engine)
             st.rerun()
-        if alive and st.button("Stop the worker", help="What runs goes back to the queue unharmed"):
+        if alive and st.button("Stop the worker", **{"help": UNHARMED, **beyond("runner")}):
             stop(engine)
-        if st.button("Continue the queue" if paused else "Pause the queue"):
+        if st.button("Continue the queue" if paused else "Pause the queue", **beyond("runner")):
             writes.set_paused(engine, not paused)
             st.rerun()
     told = st.session_state.pop("started", "")

@@ -7,16 +7,17 @@ app.guard()
 import streamlit as st  # noqa: E402
 
 from pages.components import reads  # noqa: E402
+from pages.components.audit_view import audit_view  # noqa: E402
 from pages.components.import_wizard import wizard  # noqa: E402
 from pages.components.imported_studies import imported_studies, just_imported  # noqa: E402
 from pages.components.storage_view import storage_view  # noqa: E402
 from pages.components.take_away import take_away  # noqa: E402
 
-PARTS = ["Import", "Export", "Storage"]
+PARTS = ["Import", "Export", "Storage", "Log"]
 
 
 def page() -> None:
-    """Import, export, storage; an empty database can be filled from here too."""
+    """Import, export, storage, the audit log; an empty database can be filled from here too."""
     st.title("Data")
     st.markdown("**What do others report, and what does this machine keep?** Others' results stand beside yours, marked as not run here.")  # fmt: skip
     engine = reads.engine()
@@ -33,6 +34,8 @@ def page() -> None:
         take_away(engine)
     elif part == "Storage":
         storage_view(engine)
+    elif part == "Log":
+        audit_view(engine)
     else:
         wizard()
         st.divider()

@@ -51,15 +51,24 @@ def page(browser: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
     """Start a fresh server on the test's own data directory; its address."""
     monkeypatch.setenv("LETHE_HOME", str(tmp_path))
     monkeypatch.delenv("LETHE_DATABASE_URL", raising=False)
     servers: list[subprocess.Popen[bytes]] = []
 
-    def start() -> str:
-        port = free_port()
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    def start(script: str = "app.py", *more: str, port: int | None = None) -> str:
+        port = port or free_port()
+        command = [
+            sys.executable,
+            "-m",
+            "streamlit",
+            "run",
+            script,
+            "--server.port",
+            str(port),
+            *more,
+        ]
         with open(tmp_path / "server.log", "ab") as log:
             servers.append(
                 subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=dict(os.environ))

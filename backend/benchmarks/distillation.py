@@ -180,8 +180,8 @@ def _tokenizer() -> Any:
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
-    cut = Tokenizer(models.WordLevel({"x": 0, "<pad>": 1, "</s>": 2}, unk_token="x"))
-    return PreTrainedTokenizerFast(tokenizer_object=cut, pad_token="<pad>", eos_token="</s>")
+    cut = Tokenizer(models.WordLevel({"x": 0, "<pad>": 1, "</s>": 2}, unk_token="x"))  # nosec B106 - a word of a vocabulary
+    return PreTrainedTokenizerFast(tokenizer_object=cut, pad_token="<pad>", eos_token="</s>")  # nosec B106 - words of a vocabulary
 
 
 def _timed(trainer: Any, watch: Stopwatch) -> None:

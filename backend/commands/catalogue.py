@@ -34,25 +34,9 @@ def _parts(arguments: argparse.Namespace) -> None:
 
 
 def _studies(arguments: argparse.Namespace) -> None:
-    from backend import catalogue
-    from backend.commands import existing_database
-    from backend.study_questions import question_of, shipped_question
-    from db import reads
+    from backend import service
 
-    engine = existing_database()
-    submitted = [] if engine is None else reads.studies(engine).to_dict("records")
-    known = {row["name"]: row for row in submitted}
-    names = [*catalogue.studies(), *(name for name in known if name not in catalogue.studies())]
-    rows = [
-        {"name": n, "shipped": n in catalogue.studies(), "revision": None, "runs": 0, "complete": 0}
-        | {key: known[n][key] for key in ("revision", "runs", "complete") if n in known}
-        for n in names
-    ]
-    for row in rows:
-        record = (
-            reads.study(engine, row["name"]) if engine is not None and row["revision"] else None
-        )
-        row["question"] = question_of(row["name"], record.document) if record else shipped_question(row["name"])  # fmt: skip
+    rows = service.studies()
     if arguments.json:
         return show(rows)
     for row in rows:

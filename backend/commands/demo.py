@@ -94,7 +94,7 @@ def check_port(port: int) -> None:
 def served(port: int) -> Iterator[subprocess.Popen[bytes]]:
     """The dashboard's server on loopback, answering; gone with everything it started when this ends."""
     command = [
-        sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"),
+        sys.executable, "-m", "streamlit", "run", str(ROOT / "asgi.py"),
         "--server.headless", "true", "--server.address", "127.0.0.1",
         "--server.port", str(port), "--browser.gatherUsageStats", "false",
     ]  # fmt: skip
@@ -116,8 +116,9 @@ def served(port: int) -> Iterator[subprocess.Popen[bytes]]:
 def _wait_until_it_answers(server: subprocess.Popen[bytes], port: int) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
+        address = f"http://127.0.0.1:{port}/_stcore/health"
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2):
+            with urllib.request.urlopen(address, timeout=2):  # nosec B310 - our own server
                 return
         except OSError:
             time.sleep(0.2)

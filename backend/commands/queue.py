@@ -85,25 +85,9 @@ def _count(text: str) -> int:
 
 
 def _submit(arguments: argparse.Namespace) -> None:
-    from backend import plan, study
-    from db import reads, writes
+    from backend import service, study
 
-    resolved = study.resolve(study.load(arguments.study, arguments.set), arguments.dry_run)
-    engine = existing_database() if arguments.dry_run else database()
-    told = forecast_of(resolved, engine)
-    known = set() if engine is None else reads.existing(engine)
-    told["existing"] = sum(run.fingerprint in known for run in resolved.runs)
-    told["new"] = len(resolved.runs) - told["existing"]
-    absent = resolved.document["setting"].get("absent", "")
-    told |= {"absent": absent} if absent else {}
-    told |= {"study": resolved.document["name"], "revision": None}
-    if not arguments.dry_run and engine is not None:
-        rows = plan.as_rows(resolved.runs)
-        name = resolved.document["name"]
-        done = writes.submit(engine, name=name, document=resolved.document, runs=rows)
-        told |= {"revision": done.revision, "new": done.new, "existing": done.existing}
-        ended = reads.study_runs(engine, done.study_id)["state"].isin(["failed", "cancelled"])
-        told["stopped"] = int(ended.sum())
+    told = service.submit(study.load(arguments.study, arguments.set), arguments.dry_run)
     if arguments.json:
         return show(told)
     what = "would be" if arguments.dry_run else "are"
@@ -118,8 +102,8 @@ def _submit(arguments: argparse.Namespace) -> None:
         f" {told['memory_bytes'] / 1e9:.1f} GB of memory, {told['disk_bytes'] / 1e6:.1f} MB of disk"
         f" (from {told['basis']})."
     )
-    if absent:
-        print(f"It cannot be queued as yet: {absent}")
+    if told.get("absent"):
+        print(f"It cannot be queued as yet: {told['absent']}")
     return None
 
 
@@ -129,19 +113,6 @@ def _how_long(told: dict[str, Any]) -> str:
         return f"about {told['seconds'] / 60:.1f} minutes"
     hours = told["flops"] / GPU_RATE / 3600
     return f"about {told['seconds'] / 86400:.0f} days here, {hours:.1f} hours of an H200 at 40 % of its bf16 rate"
-
-
-def forecast_of(resolved: Any, engine: Any) -> dict[str, Any]:
-    """The forecast of a plan's new runs as plain values."""
-    import pandas as pd
-
-    from backend.engines.local import default_slots
-    from backend.forecast import forecast
-    from db import reads
-
-    history = pd.DataFrame() if engine is None else reads.finished_runs(engine)
-    known = set() if engine is None else reads.existing(engine)
-    return dict(vars(forecast(resolved, known, history, default_slots())))
 
 
 def _work(arguments: argparse.Namespace) -> int:
@@ -254,52 +225,31 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0 if ended == "complete" else 1
 
 
-def run_ids(engine: Any, words: Iterable[str]) -> list[int]:
-    """The runs that numbers and study names stand for; UserError for what is neither."""
-    from backend.results import known_study
-    from db import reads
-
-    found: list[int] = []
-    for word in words:
-        if word.isdigit():
-            if engine is None or reads.run(engine, int(word)) is None:
-                raise UserError(f"There is no run {word}; `runs STUDY` lists them.")
-            found.append(int(word))
-        else:
-            record = known_study(engine, word)
-            found += [int(run) for run in reads.study_runs(engine, record.id)["id"]]
-    return found
-
-
-def _told(arguments: argparse.Namespace, count: int, what: str) -> None:
+def _told(arguments: argparse.Namespace, told: dict[str, Any]) -> None:
     if arguments.json:
-        return show({what: count})
+        return show(told)
+    what, count = next(iter(told.items()))
     print(f"{count} runs {what}.")
     return None
 
 
 def _cancel(arguments: argparse.Namespace) -> None:
-    from db import writes
+    from backend import service
 
-    engine = existing_database()
-    ids = run_ids(engine, arguments.runs)
-    _told(arguments, writes.request_cancel(database(), ids), "cancelled")
+    _told(arguments, service.cancel(arguments.runs))
 
 
 def _retry(arguments: argparse.Namespace) -> None:
-    from db import writes
+    from backend import service
 
-    engine = existing_database()
-    ids = run_ids(engine, arguments.runs)
-    _told(arguments, writes.retry(database(), ids, arguments.fresh), "queued again")
+    _told(arguments, service.retry(arguments.runs, arguments.fresh))
 
 
 def _pause(arguments: argparse.Namespace) -> None:
-    from db import writes
+    from backend import service
 
-    writes.set_paused(database(), not arguments.off)
-    state = "claiming" if arguments.off else "paused"
-    show({"queue": state}) if arguments.json else print(f"The queue is {state}.")
+    told = service.pause(not arguments.off)
+    show(told) if arguments.json else print(f"The queue is {told['queue']}.")
 
 
 def _delete(arguments: argparse.Namespace) -> None:
@@ -310,7 +260,7 @@ def _delete(arguments: argparse.Namespace) -> None:
     known_study(engine, arguments.study)
     deleted = writes.delete_study(database(), arguments.study)
     remove_files(deleted.files)
-    _told(arguments, deleted.runs, "deleted")
+    _told(arguments, {"deleted": deleted.runs})
 
 
 def remove_files(paths: Iterable[str]) -> None:
@@ -325,40 +275,17 @@ def remove_files(paths: Iterable[str]) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> None:
-    from db import reads
+    from backend import service
 
-    engine = existing_database()
-    if engine is None:
-        empty = {"counts": {}, "paused": False, "workers": [], "running": [], "failed": []}
-        return show(empty) if arguments.json else print("Nothing was submitted yet.")
-    columns = ["id", "stage", "name", "seed", "step", "steps_total", "message", "error"]
-    running, failed = (
-        reads.runs_in(engine, [state])[columns].to_dict("records")
-        for state in ("running", "failed")
-    )
-    told: dict[str, Any] = {
-        "counts": reads.counts(engine),
-        "paused": reads.paused(engine),
-        "workers": reads.workers(engine).to_dict("records"),
-        "running": running,
-        "failed": failed,
-    }
+    told = service.status()
     if arguments.json:
-        return show(_clean(told))
+        return show(told)
+    if not told["counts"]:
+        return print("Nothing was submitted yet.")
     counts = ", ".join(f"{count} {state}" for state, count in told["counts"].items() if count)
     print(f"{counts or 'no runs'}{'; the queue is paused' if told['paused'] else ''}")
     print(f"{len(told['workers'])} workers")
-    for row in _clean([*running, *failed]):
+    for row in [*told["running"], *told["failed"]]:
         how = row["error"] or f"step {row['step']} of {row['steps_total']} {row['message'] or ''}"
         print(f"  run {row['id']}: {row['stage']} {row['name']}, seed {row['seed']}: {how}")
     return None
-
-
-def _clean(value: Any) -> Any:
-    """The same with pandas' missing values as None."""
-    if isinstance(value, dict):
-        return {key: _clean(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_clean(item) for item in value]
-    missing = value is None or value != value
-    return None if missing else value.item() if hasattr(value, "item") else value

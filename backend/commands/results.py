@@ -7,17 +7,21 @@ from typing import Any
 import pandas as pd
 
 from backend.commands import Verbs, existing_database, show, verb
-from backend.stage import UserError
 
-COLUMNS = ("id", "stage", "name", "parameters", "seed", "parent", "inputs", "fingerprint", "state")
 MOST_COLUMNS = 8  # of reported metrics that are printed
-COLUMNS_AFTER = ("blocked_by", "attempt", "seconds", "flops", "error")
+MEASURED = ("run", "metric", "split", "category", "step", "value", "standard_error", "items")
 
 
 def add(verbs: Verbs) -> None:
     """Add the verbs that read results."""
     runs = verb(verbs, "runs", _runs, "list a study's runs")
     runs.add_argument("study")
+    runs.add_argument(
+        "--filter",
+        default="",
+        metavar="TEXT",
+        help="as above the list of runs, such as state:failed",
+    )
     one = verb(verbs, "show", _show, "show everything about a run")
     one.add_argument("run", type=int)
     frontier = verb(verbs, "frontier", _frontier, "the frontier of a study")
@@ -43,20 +47,9 @@ def add(verbs: Verbs) -> None:
 
 
 def _runs(arguments: argparse.Namespace) -> None:
-    from backend.results import known_study
-    from db import reads
+    from backend import service
 
-    engine = existing_database()
-    record = known_study(engine, arguments.study)
-    assert engine is not None
-    frame = reads.study_runs(engine, record.id)
-    given: dict[int, dict[str, list[int]]] = {}
-    for row in reads.inputs(engine, record.id).to_dict("records"):
-        given.setdefault(row["run"], {}).setdefault(row["role"], []).append(row["input"])
-    names = [*COLUMNS, *COLUMNS_AFTER]
-    records = frame.to_dict("records")
-    whole = [{**record, "inputs": given.get(int(record["id"]), {})} for record in records]
-    rows = [_plain({name: record[name] for name in names}) for record in whole]
+    rows = service.runs(arguments.study, arguments.filter)
     if arguments.json:
         return show(rows)
     for one in rows:
@@ -66,50 +59,25 @@ def _runs(arguments: argparse.Namespace) -> None:
     return None
 
 
-def _plain(row: dict[Any, Any]) -> dict[str, Any]:
-    """A row with None for what is missing and whole numbers where a column of them has gaps."""
-    found: dict[str, Any] = {}
-    for key, value in row.items():
-        missing = value is None or (isinstance(value, float) and value != value)
-        whole = key in ("parent", "blocked_by", "id", "seed", "attempt")
-        found[str(key)] = None if missing else int(value) if whole else value
-    return found
-
-
 def _show(arguments: argparse.Namespace) -> None:
-    from db import reads
+    from backend import service
 
-    engine = existing_database()
-    run = None if engine is None else reads.run(engine, arguments.run)
-    if run is None or engine is None:
-        raise UserError(f"There is no run {arguments.run}; `runs STUDY` lists them.")
-    measured = reads.measurements(engine, run_ids=[arguments.run], category=None)
-    run["measurements"] = [_plain(row) for row in measured.to_dict("records")]
+    run = service.run(arguments.run)
     if arguments.json:
         return show(run)
     for key, value in run.items():
         if key != "measurements" and value is not None:
             print(f"{key:18} {value}")
+    measured = pd.DataFrame(run["measurements"], columns=list(MEASURED))
     print(measured[measured["category"] == ""].to_string(index=False))
     return None
 
 
 def _document(arguments: argparse.Namespace) -> dict[str, Any]:
-    from backend.results import frontier_document
+    from backend import service
 
-    engine = existing_database()
-    if engine is None:
-        from backend.results import known_study
-
-        known_study(None, arguments.study)
-    assert engine is not None
-    return frontier_document(
-        engine,
-        arguments.study,
-        arguments.budget,
-        arguments.revision,
-        arguments.attacker_flops,
-    )
+    asked = (arguments.budget, arguments.attacker_flops, arguments.revision)
+    return service.frontier(arguments.study, *asked)
 
 
 def _frontier(arguments: argparse.Namespace) -> None:

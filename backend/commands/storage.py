@@ -4,8 +4,11 @@ import argparse
 import sys
 from typing import Any
 
+from sqlalchemy import Engine
+
 from backend.commands import Verbs, existing_database, show, verb
 from backend.stage import UserError
+from db.writes.guarded import needs
 
 
 def add(verbs: Verbs) -> None:
@@ -77,19 +80,30 @@ def _restore(arguments: argparse.Namespace) -> None:
 
 
 def _copy(arguments: argparse.Namespace) -> None:
-    from db.copying import copy_database
-    from db.session import open_database
-
     source = existing_database()
     if source is None:
         raise UserError("There is no database yet, so nothing to copy.")
-    target = open_database(url=arguments.url)
-    assert target is not None, "a database was made"
-    copied = copy_database(source, target)
+    copied = copied_to(source, arguments.url)
     if arguments.json:
         return show(copied)
     print(f"{copied['study']} studies, {copied['run']} runs, {copied['measurement']} measurements copied; set LETHE_DATABASE_URL to work there.")  # fmt: skip
     return None
+
+
+@needs("admin")
+def copied_to(source: Engine, url: str) -> dict[str, int]:
+    """All rows of a database in the one at `url`, which is made where there is none; how many of each table.
+
+    Raises:
+        DatabaseProblem: that one cannot be used, or holds studies or runs
+        Refused: the actor is no admin
+    """
+    from db.copying import copy_database
+    from db.session import open_database
+
+    target = open_database(url=url)
+    assert target is not None, "a database was made"
+    return copy_database(source, target)
 
 
 def _progress(arguments: argparse.Namespace) -> Any:

@@ -3,6 +3,11 @@
 from db.models import (
     DECISIONS,
 )
+from db.reads.access import (
+    audit,
+    tokens,
+    tokens_with,
+)
 from db.reads.marks import (
     notes,
     tags,
@@ -91,14 +96,15 @@ from db.reads.trash import (
 )
 
 __all__ = [
-    "Condition",
     "DECISIONS",
+    "Condition",
     "Items",
     "Queue",
     "RunPage",
     "StudyRecord",
     "Trash",
     "artifacts",
+    "audit",
     "cancel_requests",
     "columns_of",
     "cost_history",
@@ -117,6 +123,7 @@ __all__ = [
     "inputs",
     "item_values",
     "last_event",
+    "last_finished",
     "matching",
     "matching_ids",
     "measurements",
@@ -150,10 +157,11 @@ __all__ = [
     "studies_of",
     "study",
     "study_runs",
-    "last_finished",
     "study_runs_in",
     "tags",
     "tags_of",
+    "tokens",
+    "tokens_with",
     "trash",
     "trashed_runs",
     "views",

@@ -1,5 +1,9 @@
 """All writes: short transactions, every transition of a run one guarded UPDATE and one event."""
 
+from db.writes.access import (
+    keep_token,
+    revoke_token,
+)
 from db.writes.control import (
     Deleted,
     delete_study,
@@ -129,6 +133,7 @@ __all__ = [
     "heartbeat",
     "leases",
     "import_study",
+    "keep_token",
     "lose",
     "lose_prompts",
     "move_block",
@@ -146,6 +151,7 @@ __all__ = [
     "restore_study",
     "retry",
     "return_prompt",
+    "revoke_token",
     "save_note",
     "save_view",
     "set_archived",

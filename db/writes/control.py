@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, and_, delete, or_, select, update
 
 from db.models import Artifact, Flag, Run, RunInput, Study, StudyRun
 from db.session import DatabaseProblem
+from db.writes.guarded import needs
 from db.writes.rows import AGAIN, BAD, block, clock, event, events, in_parts, sweep, upsert
 
 
@@ -20,6 +21,7 @@ class Deleted:
     fingerprints: list[str] = field(default_factory=list)
 
 
+@needs("runner")
 def request_cancel(engine: Engine, run_ids: Iterable[int]) -> int:
     """Cancel waiting runs at once and ask running ones to stop; how many runs that were."""
     count = 0
@@ -44,6 +46,7 @@ def request_cancel(engine: Engine, run_ids: Iterable[int]) -> int:
     return count
 
 
+@needs("runner")
 def retry(engine: Engine, run_ids: Iterable[int], fresh: bool = False) -> int:
     """Put failed and cancelled runs back in the queue with three more attempts; how many that were.
 
@@ -62,6 +65,7 @@ def retry(engine: Engine, run_ids: Iterable[int], fresh: bool = False) -> int:
     return count
 
 
+@needs("runner")
 def set_paused(engine: Engine, paused: bool) -> None:
     """Stop or resume claiming; what runs goes on."""
     with engine.begin() as c:
@@ -69,12 +73,14 @@ def set_paused(engine: Engine, paused: bool) -> None:
         event(c, "paused" if paused else "continued", "")
 
 
+@needs("viewer")
 def set_flag(engine: Engine, name: str, value: str) -> None:
     """Turn a switch of this database, such as what its reader has already seen."""
     with engine.begin() as c:
         upsert(c, Flag, [{"name": name, "value": value}])
 
 
+@needs("runner")
 def set_priority(engine: Engine, run_ids: Iterable[int], priority: int) -> int:
     """Let these waiting runs go before (or after) the others; how many that were."""
     count = 0
@@ -86,6 +92,7 @@ def set_priority(engine: Engine, run_ids: Iterable[int], priority: int) -> int:
     return count
 
 
+@needs("admin")
 def delete_study(engine: Engine, name: str) -> Deleted:
     """Remove all revisions of a study and the runs that no other study has, with what was made of them outside of any.
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, delete, select, update
 from db.arrays import encode
 from db.models import Artifact, ItemValues, Measurement, Run, Sample, Study
 from db.session import DatabaseProblem
+from db.writes.guarded import needs
 from db.writes.rows import clock, event, upsert
 from db.writes.submission import insert_runs, known_runs, store_revision
 from db.writes.trash import bring_back, in_trash
@@ -27,6 +28,7 @@ class Imported:
     changed: bool
 
 
+@needs("runner")
 def import_study(
     engine: Engine, *, name: str, document: dict[str, Any], runs: Sequence[Mapping[str, Any]]
 ) -> Imported:
@@ -80,6 +82,7 @@ def _finish(c: Connection, run_id: int, run: Mapping[str, Any]) -> None:
         upsert(c, table, [{**row, **stamp} for row in rows])
 
 
+@needs("admin")
 def forget_files(engine: Engine, paths: Sequence[str]) -> int:
     """Drop the notes of files that were removed from the data directory; how many that were."""
     with engine.begin() as c:

@@ -5,14 +5,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
+from db.actor import signed
 from db.models import Run
 from db.models_marks import RunNote, RunTag, SavedView
 from db.session import DatabaseProblem
+from db.writes.guarded import needs
 from db.writes.rows import clock, in_parts, upsert
 
 LONGEST_TAG, LONGEST_NAME, LONGEST_NOTE = 60, 100, 20_000
 
 
+@needs("runner")
 def add_tag(engine: Engine, run_ids: Collection[int], tag: str) -> int:
     """Put a tag on runs; how many have it now that did not before.
 
@@ -32,6 +35,7 @@ def add_tag(engine: Engine, run_ids: Collection[int], tag: str) -> int:
     return count
 
 
+@needs("runner")
 def remove_tag(engine: Engine, run_ids: Collection[int], tag: str) -> int:
     """Take a tag off runs; how many had it."""
     count = 0
@@ -42,6 +46,7 @@ def remove_tag(engine: Engine, run_ids: Collection[int], tag: str) -> int:
     return count
 
 
+@needs("runner")
 def set_archived(engine: Engine, run_ids: Collection[int], archived: bool) -> int:
     """Hide runs from the list, or show them again; they count everywhere as before. How many changed."""
     count = 0
@@ -53,6 +58,7 @@ def set_archived(engine: Engine, run_ids: Collection[int], archived: bool) -> in
     return count
 
 
+@needs("runner")
 def save_note(engine: Engine, run_id: int, text: str, author: str, seen: int) -> int:
     """Add a version to a run's note; its number. `seen` is the version that the writer had before them, 0 for none.
 
@@ -71,7 +77,7 @@ def save_note(engine: Engine, run_id: int, text: str, author: str, seen: int) ->
                 f"Version {latest} of this note was saved while you wrote on version {seen}; yours is not lost: read the"
                 " newer one, then save again."
             )
-        values = {"run_id": run_id, "version": seen + 1, "text": text, "author": author.strip()[:200]}  # fmt: skip
+        values = {"run_id": run_id, "version": seen + 1, "text": text, "author": signed(author).strip()[:200]}  # fmt: skip
         c.execute(insert(RunNote).values(**values, created_at=clock(c)))
     return seen + 1
 
@@ -81,6 +87,7 @@ def _latest_note(c: Connection, run_id: int) -> int:
     return int(c.execute(query).scalar() or 0)
 
 
+@needs("runner")
 def save_view(engine: Engine, name: str, address: Mapping[str, Any], replace: bool = False) -> str:
     """Keep a view of the list of runs under a name; the name as it is kept.
 
@@ -100,6 +107,7 @@ def save_view(engine: Engine, name: str, address: Mapping[str, Any], replace: bo
     return word
 
 
+@needs("runner")
 def rename_view(engine: Engine, view_id: int, name: str) -> None:
     """Give a saved view another name.
 
@@ -113,6 +121,7 @@ def rename_view(engine: Engine, view_id: int, name: str) -> None:
         c.execute(update(SavedView).where(SavedView.id == view_id).values(name=word))
 
 
+@needs("runner")
 def delete_view(engine: Engine, view_id: int) -> None:
     """Forget a saved view; the runs that it showed stay as they are."""
     with engine.begin() as c:

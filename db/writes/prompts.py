@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from db.prompt_models import PromptRequest
 from db.session import reader
+from db.writes.guarded import needs
 from db.writes.rows import clock
 
 KEPT = 200  # finished requests; older ones go
@@ -27,6 +28,7 @@ class PromptClaim:
     asked: dict[str, Any]
 
 
+@needs("runner")
 def ask(engine: Engine, key: str, study: str, asked: Mapping[str, Any]) -> int:
     """Queue a request; its id. The one of the same key is given where it is open or was answered."""
     with engine.begin() as c:
@@ -113,6 +115,7 @@ def _prune(c: Connection) -> None:
         c.execute(delete(P).where(finished, P.id <= oldest))
 
 
+@needs("runner")
 def cancel_prompt(engine: Engine, request_id: int) -> bool:
     """Nobody wants the answer any more; who works on it notices at its next sign of life."""
     with engine.begin() as c:

@@ -8,10 +8,12 @@ from sqlalchemy import Connection, Engine, select, update
 
 from db.models import ReportBlock
 from db.session import DatabaseProblem
+from db.writes.guarded import needs
 from db.writes.reports import note, require_open, required, touch
 from db.writes.rows import clock
 
 
+@needs("runner")
 def edit_block(
     engine: Engine,
     block_id: int,
@@ -45,6 +47,7 @@ def edit_block(
         note(c, block.report_id, kind, f"{block.kind}: {named}", author)
 
 
+@needs("runner")
 def move_block(engine: Engine, block_id: int, by: int, author: str = "") -> None:
     """Move a block by so many places, up where `by` is negative; at an end it stays there.
 
@@ -65,6 +68,7 @@ def move_block(engine: Engine, block_id: int, by: int, author: str = "") -> None
         note(c, block.report_id, "block moved", f"{block.kind}: {block.title}", author)
 
 
+@needs("runner")
 def remove_block(engine: Engine, block_id: int, away: bool = True, author: str = "") -> None:
     """Take a block out of its report, or bring it back to its place.
 

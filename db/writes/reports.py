@@ -7,13 +7,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
+from db.actor import signed
 from db.models import BLOCKS, DECISIONS, Report, ReportBlock, ReportEvent
 from db.session import DatabaseProblem
+from db.writes.guarded import needs
 from db.writes.rows import clock
 
 LONGEST = 200  # characters of a title or a name
 
 
+@needs("runner")
 def create_report(
     engine: Engine,
     title: str,
@@ -44,6 +47,7 @@ def create_report(
     return report_id
 
 
+@needs("runner")
 def add_block(
     engine: Engine,
     report_id: int,
@@ -72,6 +76,7 @@ def add_block(
     return block_id
 
 
+@needs("runner")
 def rename_report(engine: Engine, report_id: int, title: str, author: str = "") -> None:
     """Another title.
 
@@ -86,6 +91,7 @@ def rename_report(engine: Engine, report_id: int, title: str, author: str = "") 
         note(c, report_id, "renamed", named, author)
 
 
+@needs("reviewer")
 def freeze_report(
     engine: Engine, report_id: int, frozen: str, seen: datetime, author: str = ""
 ) -> str:
@@ -107,6 +113,7 @@ def freeze_report(
     return found
 
 
+@needs("reviewer")
 def decide(engine: Engine, report_id: int, verdict: str, reviewer: str, reason: str) -> None:
     """Add a decision to the audit trail of a frozen report; earlier ones stay.
 
@@ -116,7 +123,7 @@ def decide(engine: Engine, report_id: int, verdict: str, reviewer: str, reason: 
     """
     if verdict not in DECISIONS:
         raise DatabaseProblem(f"{verdict!r} is no decision; choose {', '.join(DECISIONS)}.")
-    name, why = required(reviewer, "reviewer's name"), reason.strip()
+    name, why = required(signed(reviewer), "reviewer's name"), reason.strip()
     if not why:
         raise DatabaseProblem("A decision needs a reason.")
     with engine.begin() as c:
@@ -125,6 +132,7 @@ def decide(engine: Engine, report_id: int, verdict: str, reviewer: str, reason: 
         note(c, report_id, verdict, why, name)
 
 
+@needs("runner")
 def archive_report(engine: Engine, report_id: int, away: bool, author: str = "") -> None:
     """Put a report away, or back on the list; nothing of it is lost.
 
@@ -177,5 +185,5 @@ def touch(c: Connection, report_id: int) -> None:
 def note(c: Connection, report_id: int, kind: str, text: str, author: str = "") -> None:
     """One line of the audit trail, in the transaction of what it tells."""
     values = {"report_id": report_id, "kind": kind, "text": text}
-    author = " ".join(author.split())[:LONGEST]
+    author = " ".join(signed(author).split())[:LONGEST]
     c.execute(insert(ReportEvent).values(**values, author=author, created_at=clock(c)))

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, insert, select, update
 
 from db.models import Run, RunInput, Study, StudyRun
 from db.session import DatabaseProblem
+from db.writes.guarded import needs
 from db.writes.rows import MOST_VALUES, block, event
 from db.writes.trash import bring_back
 
@@ -25,6 +26,7 @@ class Submitted:
     existing: int
 
 
+@needs("runner")
 def submit(
     engine: Engine,
     *,
@@ -52,6 +54,7 @@ def submit(
     return Submitted(study_id, revision, len(new), known)
 
 
+@needs("runner")
 def add_run(engine: Engine, run: Mapping[str, Any]) -> int:
     """A run that belongs to no study, unless it exists; its id. The plan's form of a run, as in `submit`.
 

@@ -14,9 +14,11 @@ from db.models import Run, RunInput, Study, StudyRun
 from db.session import DatabaseProblem
 from db.trash_rules import removal
 from db.writes.control import Deleted, delete_runs
+from db.writes.guarded import needs
 from db.writes.rows import AGAIN, BAD, block, clock, event, in_parts, sweep
 
 
+@needs("runner")
 def trash_runs(engine: Engine, run_ids: Collection[int]) -> list[int]:
     """Move runs, and what was built on them, to the trash; the numbers of all that went.
 
@@ -35,6 +37,7 @@ def trash_runs(engine: Engine, run_ids: Collection[int]) -> list[int]:
     return plan.runs
 
 
+@needs("runner")
 def trash_study(engine: Engine, name: str) -> int:
     """Move all revisions of a study to the trash, and the runs that no other study has; how many runs went.
 
@@ -58,6 +61,7 @@ def trash_study(engine: Engine, name: str) -> int:
     return count
 
 
+@needs("runner")
 def restore_runs(engine: Engine, run_ids: Collection[int]) -> int:
     """Take runs out of the trash, with what they were built on; how many that were."""
     with engine.begin() as c:
@@ -68,6 +72,7 @@ def restore_runs(engine: Engine, run_ids: Collection[int]) -> int:
     return count
 
 
+@needs("runner")
 def restore_study(engine: Engine, name: str) -> int:
     """Take a study out of the trash with all its runs; how many runs came back."""
     with engine.begin() as c:
@@ -97,6 +102,7 @@ def in_trash(c: Connection, name: str) -> bool:
     return c.execute(held).first() is not None
 
 
+@needs("admin")
 def empty_trash(engine: Engine) -> Deleted:
     """Remove everything in the trash for good; the caller removes the files."""
     with engine.begin() as c:

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Engine, update
 
 from db.models import Worker
+from db.writes.guarded import needs
 from db.writes.rows import clock, event, upsert
 
 
@@ -33,6 +34,7 @@ def beat_worker(engine: Engine, worker_id: str, machine: Mapping[str, Any] | Non
     return "running" if state == "running" else "stopping"
 
 
+@needs("runner")
 def request_stop(engine: Engine, worker_id: str) -> bool:
     """Ask a worker to stop; False where it is not running."""
     with engine.begin() as c:

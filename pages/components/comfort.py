@@ -4,6 +4,7 @@ import streamlit as st
 from sqlalchemy import Engine
 
 from db import reads, writes
+from db.actor import may
 from pages.components.reads import theme
 
 SEEN = "tour seen"
@@ -58,5 +59,6 @@ def tour(engine: Engine | None) -> None:
 
 def _seen(engine: Engine | None) -> None:
     st.session_state[SEEN] = True
-    if engine is not None:  # looking around makes no database
+    # Looking around makes no database, and a viewer turns nothing for others.
+    if engine is not None and may("runner"):
         writes.set_flag(engine, SEEN, "yes")

@@ -9,8 +9,10 @@ from sqlalchemy import Engine
 from backend.reports import html, words
 from db import reads as database
 from db import writes
+from db.actor import present
 from pages.components import shown
 from pages.components.report_doing import READER, at, do, reader
+from pages.components.signing_in import beyond
 
 MEANING = {
     "approve": "may be used as described",
@@ -34,9 +36,11 @@ def decision(engine: Engine, found: dict[str, Any], decided: list[dict[str, Any]
     told(decided)
     with st.form(f"decide {found['id']}", clear_on_submit=False):
         verdict = st.radio("Decision", list(MEANING), index=None, horizontal=True, format_func=lambda one: f"{words.DECIDED_SIGNS[one]} {one.capitalize()}", captions=list(MEANING.values()))  # fmt: skip
-        name = st.text_input("Reviewer", reader(), max_chars=200, help="Lethe does not check who you are.")  # fmt: skip
+        known = present().known
+        hint = "As you are signed in." if known else "Lethe does not check who you are."
+        name = st.text_input("Reviewer", reader(), max_chars=200, disabled=known, help=hint)
         reason = st.text_area("Reason", placeholder="Which number or attack decided?")
-        if st.form_submit_button("Record the decision", type="primary"):
+        if st.form_submit_button("Record the decision", type="primary", **beyond("reviewer")):
             _record(engine, found["id"], verdict or "", name, reason)
 
 

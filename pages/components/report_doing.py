@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import streamlit as st
 
 from backend.stage import UserError
+from db.actor import present, signed
 from db.session import DatabaseProblem
 from pages.components import shown
 
@@ -37,11 +38,14 @@ def say() -> None:
 
 def reader() -> str:
     """The reader's name as far as it is known."""
-    return str(st.session_state.get(READER, ""))
+    return signed(str(st.session_state.get(READER, "")))
 
 
 def ask_reader() -> None:
-    """A field for the reader's name, which stands beside everything that is done."""
+    """A field for the reader's name, which stands beside everything that is done; who is signed in needs none."""
+    if present().known:
+        st.caption(f"Your name, {shown.plain(present().name)}, stands beside what you do.")
+        return
     st.text_input(
         "Your name",
         key=READER,

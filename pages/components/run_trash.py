@@ -9,6 +9,7 @@ from db.session import DatabaseProblem
 from pages.components import shown
 from pages.components.queue_view import choose
 from pages.components.run_actions import UNDO
+from pages.components.signing_in import beyond
 
 COLUMNS = ["id", "what", "seed", "state", "error"]
 
@@ -59,7 +60,7 @@ def _empty(engine: Engine, held: reads.Trash) -> None:
             f"This removes {held.runs:,} runs and {held.measurements:,} measurements from the database, and"
             f" {shown.size(held.bytes)} of files from the disk. It cannot be undone."
         )
-        if st.button("Remove them for good", type="primary", key="empty_trash"):
+        if st.button("Remove them for good", type="primary", key="empty_trash", **beyond("admin")):  # fmt: skip
             deleted = writes.empty_trash(engine)
             # What an unfinished run kept to go on from is noted nowhere; it lies under the run's fingerprint.
             kept = [f"checkpoints/{fingerprint}/model" for fingerprint in deleted.fingerprints]

@@ -9,11 +9,13 @@ from sqlalchemy import Engine
 
 from db import reads
 from db.session import home
+from db.writes.guarded import needs
 from pages.components.reads import root
 
 PATIENCE_SECONDS = 10.0
 
 
+@needs("runner")
 def start_worker(engine: Engine) -> str:
     """Start one, unless one is alive; a sentence on how that went."""
     if worker_alive(engine):

@@ -8,6 +8,7 @@ from backend.charts.storage import storage_chart
 from db.session import home, require_database
 from pages.components.downloads import downloads
 from pages.components.shown import size, whole
+from pages.components.signing_in import beyond
 
 CAREFUL = ("stopped",)  # reasons that cost something, so nobody chooses them unasked
 
@@ -66,6 +67,6 @@ def _removal(engine: Engine, files: list[storage.StoredFile]) -> None:
     st.markdown(f"**{counted(would.files)}, {size(would.bytes)}** would be removed. Nothing that a result rests on is among them.")  # fmt: skip
     with st.popover("Remove them", disabled=not would.files, icon=":material/delete:"):
         st.markdown("Removed files cannot be brought back.")
-        if st.button("Remove now", key="gc", type="primary"):
+        if st.button("Remove now", key="gc", type="primary", **beyond("admin")):
             st.session_state["removed"] = storage.clean(require_database(), chosen)
             st.rerun()

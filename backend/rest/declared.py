@@ -1,0 +1,139 @@
+"""What the interface offers: every route once, with its role, its words, what it takes and what it does."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from backend import service
+from backend.stage import UserError
+
+JSON, ZIP = "application/json", "application/zip"
+
+
+class Taken(BaseModel):
+    """What a request holds; anything else is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Nothing(Taken):
+    """No parameters."""
+
+
+class Submission(Taken):
+    """A study to queue."""
+
+    study: str | dict[str, Any] = Field(description="A shipped study's name, or what a study file says, as JSON.")  # fmt: skip
+    set: list[str] = Field(default=[], max_length=100, description="KEY=VALUE over a shipped study.")  # fmt: skip
+    dry_run: bool = Field(default=False, description="Only say what would be queued.")
+
+
+class Which(Taken):
+    """Runs, by number or by study."""
+
+    runs: list[int | str] = Field(min_length=1, max_length=10_000, description="Numbers of runs, names of studies.")  # fmt: skip
+
+
+class Again(Which):
+    """Runs to queue again."""
+
+    fresh: bool = Field(default=False, description="From the start, not from a kept state.")
+
+
+class OneRun(Taken):
+    """A run."""
+
+    run: int = Field(ge=1, lt=2**31, description="Its number.")
+
+
+class Runs(Taken):
+    """A study's runs."""
+
+    study: str = Field(max_length=200, description="Its name.")
+    filter: str = Field(default="", max_length=2000, description="As above the list of runs: state:failed method:undo")  # fmt: skip
+
+
+class Frontier(Taken):
+    """A study at a budget."""
+
+    study: str = Field(max_length=200, description="Its name.")
+    budget: int | None = Field(default=None, ge=0, lt=2**31, description="Attack steps that count.")
+    attacker_flops: float | None = Field(default=None, ge=0, description="What one attack may cost at most.")  # fmt: skip
+    revision: int | None = Field(default=None, ge=1, lt=2**31, description="Of the study; default the newest.")  # fmt: skip
+
+
+class Export(Frontier):
+    """A study's bundle."""
+
+    preset: str = Field(default="two columns", max_length=40, description="Size of plots: one column, two columns, slides, poster.")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route: `role` "" needs no token; `takes` is the query, the path's part, or the body of a POST."""
+
+    method: str
+    path: str
+    role: str
+    summary: str
+    takes: type[Taken]
+    do: Callable[[Any], Any]
+    gives: str = JSON
+
+
+def _submit(asked: Submission) -> Any:
+    from backend import catalogue, study
+
+    if isinstance(asked.study, dict):
+        if asked.set:
+            raise UserError("set is for shipped studies; write it into the study.")
+        return service.submit(asked.study, asked.dry_run)
+    if asked.study not in catalogue.studies():  # a path of the server is nobody's business
+        raise UserError(f"There is no study {asked.study!r}; give one of {', '.join(catalogue.studies())}, or a study as JSON.")  # fmt: skip
+    return service.submit(study.load(asked.study, list(asked.set)), asked.dry_run)
+
+
+def _export(asked: Export) -> bytes:
+    from backend import exports
+    from backend.figure_archive import zipped
+    from backend.results import curves
+    from db.session import require_database
+
+    document = _frontier(asked)
+    found = curves(require_database(), asked.study, asked.revision)
+    with TemporaryDirectory() as folder:
+        target = Path(folder) / "bundle"
+        files: list[Path] = exports.bundle(document, found, target, asked.preset)
+        packed: Mapping[str, bytes] = {str(p.relative_to(target)): p.read_bytes() for p in files}
+        return zipped(packed)
+
+
+def _frontier(asked: Frontier) -> Any:
+    return service.frontier(asked.study, asked.budget, asked.attacker_flops, asked.revision)
+
+
+ROUTES = (
+    Route("GET", "/health", "", "Is the server alive, does the database answer, does anybody work", Nothing, lambda asked: service.health()),
+    Route("GET", "/openapi.json", "viewer", "This description", Nothing, lambda asked: _described()),
+    Route("GET", "/status", "viewer", "What runs, what waits, what failed", Nothing, lambda asked: service.status()),
+    Route("GET", "/studies", "viewer", "The shipped studies and those in the database", Nothing, lambda asked: service.studies()),
+    Route("POST", "/studies", "runner", "Queue a study's runs; those that exist are reused", Submission, _submit),
+    Route("GET", "/runs", "viewer", "A study's runs", Runs, lambda asked: service.runs(asked.study, asked.filter)),
+    Route("GET", "/runs/{run}", "viewer", "Everything about a run", OneRun, lambda asked: service.run(asked.run)),
+    Route("POST", "/cancel", "runner", "Stop runs, or all of a study's", Which, lambda asked: service.cancel(map(str, asked.runs))),
+    Route("POST", "/retry", "runner", "Queue failed and cancelled runs again", Again, lambda asked: service.retry(map(str, asked.runs), asked.fresh)),
+    Route("POST", "/pause", "runner", "Stop claiming; what runs goes on", Nothing, lambda asked: service.pause(True)),
+    Route("POST", "/resume", "runner", "Go on claiming", Nothing, lambda asked: service.pause(False)),
+    Route("GET", "/frontier", "viewer", "The frontier of a study", Frontier, _frontier),
+    Route("GET", "/export", "viewer", "A study's data, plots, tables and manifest", Export, _export, ZIP),
+)  # fmt: skip
+
+
+def _described() -> Any:
+    from backend.rest.openapi import document
+
+    return document(ROUTES)

@@ -1,0 +1,158 @@
+"""The routes as Starlette serves them: token, rate, size, role, then the service, in a thread; errors are one sentence."""
+
+import json
+import logging
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from anyio import to_thread
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.routing import Route as Served
+
+from backend.access import Actor, Refused, acting, bearer
+from backend.rest.declared import JSON, ROUTES, ZIP, Route
+from backend.rest.limits import Buckets
+from backend.rest.openapi import PREFIX
+from backend.stage import UserError
+from db.session import DatabaseProblem, open_database
+from db.writes.guarded import demand
+
+LARGEST = 1_000_000  # bytes of a body
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+HOW = "Send `Authorization: Bearer TOKEN`; `python -m backend token create NAME --role runner --days 90` makes one."
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Limits:
+    """How often an address, and a token, may ask."""
+
+    address: Buckets
+    token: Buckets
+
+
+class Denied(Exception):
+    """An answer other than what was asked for."""
+
+    def __init__(self, status: int, sentence: str, **headers: str):
+        super().__init__(sentence)
+        self.status, self.sentence, self.headers = status, sentence, headers
+
+
+def routes(limits: Limits | None = None) -> list[BaseRoute]:
+    """All routes, and one that says of any other address that it is none."""
+    kept = limits or Limits(Buckets(240, 4.0), Buckets(120, 2.0))
+    made: list[BaseRoute] = [
+        Served(PREFIX + one.path, partial(_answer, one, kept), methods=[one.method])
+        for one in ROUTES
+    ]
+    return [*made, Served("/api/{rest:path}", _none, methods=METHODS)]
+
+
+async def _none(request: Request) -> Response:
+    what = f"{request.method} {request.url.path}"
+    return _error(404, f"There is no {what[:200]}; {PREFIX}/openapi.json lists what there is.")
+
+
+async def _answer(route: Route, limits: Limits, request: Request) -> Response:
+    try:
+        _pace(limits.address, request.client.host if request.client else "")
+        actor = await to_thread.run_sync(_admitted, route, limits, _token(request))
+        asked = _validated(route, await _given(route, request))
+        return await to_thread.run_sync(_done, route, actor, asked)
+    except Denied as denied:
+        return _error(denied.status, denied.sentence, denied.headers)
+    except Exception:  # what nobody foresaw is in the log, not in the answer
+        log.exception("%s %s", route.method, route.path)
+        return _error(500, "Something went wrong; the server's log says what.")
+
+
+def _token(request: Request) -> str:
+    kind, _, given = request.headers.get("authorization", "").partition(" ")
+    return given.strip() if kind.lower() == "bearer" else ""
+
+
+def _admitted(route: Route, limits: Limits, given: str) -> Actor | None:
+    """Who asks; None where nobody has to say so."""
+    if not route.role:
+        return None
+    try:
+        actor = bearer(open_database(create=False), given)
+    except DatabaseProblem as problem:
+        raise Denied(503, str(problem)) from problem
+    if actor is None:
+        what = "The token is not known, has expired or was revoked." if given else "There is no token."  # fmt: skip
+        raise Denied(401, f"{what} {HOW}", **{"WWW-Authenticate": "Bearer"})
+    _pace(limits.token, actor.name)
+    return actor
+
+
+def _pace(buckets: Buckets, who: str) -> None:
+    seconds = buckets.wait(who)
+    if seconds:
+        after = str(math.ceil(seconds))
+        raise Denied(429, f"Too many requests; ask again in {after} s.", **{"Retry-After": after})
+
+
+async def _given(route: Route, request: Request) -> Any:
+    """The query and the path's parts, or the body; never more of it than may be."""
+    if route.method != "POST":
+        return {**request.query_params, **request.path_params}
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > LARGEST:
+            raise Denied(413, f"The body is larger than {LARGEST} bytes.")
+    try:
+        return json.loads(bytes(body) or b"{}")
+    except (ValueError, RecursionError) as problem:
+        raise Denied(400, "The body is not JSON.") from problem
+
+
+def _validated(route: Route, given: Any) -> Any:
+    try:
+        return route.takes.model_validate(given)
+    except ValidationError as problem:
+        first = problem.errors(include_input=False, include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"]) or "The body"
+        valid = ", ".join(route.takes.model_fields) or "nothing"
+        raise Denied(400, f"{name[:200]}: {first['msg']}; {route.path} takes {valid}.") from problem
+
+
+def _done(route: Route, actor: Actor | None, asked: Any) -> Response:
+    try:
+        if actor is None:
+            return _sent(route, route.do(asked))
+        with acting(actor):
+            demand(route.role, f"{route.method} {route.path}")
+            return _sent(route, route.do(asked))
+    except Refused as refusal:
+        raise Denied(403, str(refusal)) from refusal
+    except UserError as mistake:
+        missing = str(mistake).startswith("There is no ")
+        raise Denied(404 if missing else 400, str(mistake)) from mistake
+    except DatabaseProblem as problem:
+        raise Denied(409, str(problem)) from problem
+
+
+def _sent(route: Route, found: Any) -> Response:
+    if route.gives == ZIP:
+        named = {"Content-Disposition": 'attachment; filename="lethe-export.zip"'}
+        return Response(found, headers={**HEADERS, **named}, media_type=ZIP)
+    status = 503 if route.path == "/health" and found["state"] != "ok" else 200
+    return Response(_text(found), status, HEADERS, JSON)
+
+
+def _text(document: Any) -> str:
+    return json.dumps(document, ensure_ascii=False, default=str, allow_nan=False)
+
+
+def _error(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
+    told = {"error": " ".join(sentence.split())}
+    return Response(_text(told), status, {**HEADERS, **(headers or {})}, JSON)

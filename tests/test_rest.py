@@ -1,0 +1,299 @@
+"""The REST interface: tokens, roles, limits, and answers that are those of the command line."""
+
+import io
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import uvicorn
+from sqlalchemy import Engine, text
+from starlette.applications import Starlette
+
+from backend import access
+from backend.__main__ import main
+from backend.rest.declared import ROUTES
+from backend.rest.limits import Buckets
+from backend.rest.openapi import PREFIX, document
+from backend.rest.serving import LARGEST, Limits, routes
+from backend.stage import UserError
+from db import reads
+from db.session import DatabaseProblem, require_database
+from tests.in_browser import answers, free_port, serve, wait_for
+from tests.report_data import engine, small_home
+
+__all__ = ["engine", "serve", "small_home"]  # fixtures
+Ask = Callable[..., tuple[int, Any, Any]]
+SOURCE = {
+    "name": "mine",
+    "setting": {"name": "arithmetic", "addends": 6, "factors": 6, "base_steps": 6},
+    "recipes": [{"suppress": {"name": "max_ent", "steps": 3}}],
+}
+
+
+def started(limits: Limits | None = None) -> tuple[uvicorn.Server, str]:
+    """The routes on a server of their own in a thread; its address."""
+    port = free_port()
+    config = uvicorn.Config(Starlette(routes=routes(limits)), "127.0.0.1", port, log_level="error")
+    server = uvicorn.Server(config)
+    threading.Thread(target=server.run, daemon=True).start()
+    deadline = time.monotonic() + 20
+    while not server.started:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return server, f"http://127.0.0.1:{port}{PREFIX}"
+
+
+def asking(address: str) -> Ask:
+    def ask(method: str, path: str, token: str = "", body: Any = None, **headers: str) -> tuple[int, Any, Any]:  # fmt: skip
+        data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()  # fmt: skip
+        given = {**headers, **({"Authorization": f"Bearer {token}"} if token else {})}
+        request = urllib.request.Request(address + path, data, given, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as found:
+                status, told, kind = found.status, found.read(), found.headers
+        except urllib.error.HTTPError as refused:
+            status, told, kind = refused.code, refused.read(), refused.headers
+        return status, json.loads(told) if "json" in kind["content-type"] else told, kind
+
+    return ask
+
+
+@pytest.fixture
+def ask(own_home: Any) -> Iterator[Ask]:
+    server, address = started()
+    yield asking(address)
+    server.should_exit = True
+
+
+def token(role: str = "runner", name: str = "") -> str:
+    return access.make_token(require_database(), name or f"a {role}", role, 1).secret
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    capsys.readouterr()
+    assert main([*words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+# ---- who gets in
+
+
+def test_without_a_token_only_the_health_is_told(ask: Ask) -> None:
+    for route in ROUTES:
+        path = route.path.replace("{run}", "1")
+        status, told, headers = ask(route.method, path, body={} if route.method == "POST" else None)
+        if route.path == "/health":
+            assert status == 200 and told == {"state": "ok", "database": False, "schema": None, "workers": 0}  # fmt: skip
+        else:
+            assert status == 401 and "token create NAME" in told["error"], route.path
+            assert headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("given", ["x", "lethe_00000000_" + "a" * 43, "lethe_", "' OR 1=1 --", "\u00e9"])  # fmt: skip
+def test_a_forged_token_is_refused(ask: Ask, engine: Engine, given: str) -> None:
+    good = token("admin")
+    for forged in (given, good[:-1] + ("a" if good[-1] != "a" else "b"), good[:15] + "a" * 43):
+        assert ask("GET", "/status", forged.encode().decode("latin-1"))[0] == 401
+    assert ask("GET", "/status", good)[0] == 200
+
+
+def test_expired_and_revoked_tokens_are_refused(ask: Ask, engine: Engine) -> None:
+    one, two = token(name="one"), token(name="two")
+    assert ask("GET", "/status", one)[0] == ask("GET", "/status", two)[0] == 200
+    assert main(["token", "revoke", "two"]) == 0
+    with engine.begin() as c:
+        past = datetime.now(UTC) - timedelta(seconds=1)
+        c.execute(text("UPDATE api_token SET expires_at = :past WHERE name = 'one'"), {"past": past.replace(tzinfo=None).isoformat(sep=" ")})  # fmt: skip
+    for secret in (one, two):
+        status, told, _ = ask("GET", "/status", secret)
+        assert status == 401 and "expired or was revoked" in told["error"]
+
+
+def test_only_a_hash_of_a_token_is_kept(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    made = said(capsys, "token", "create", "ci", "--role", "runner", "--days", "7")
+    secret = made["secret"]
+    assert len(secret.rpartition("_")[0]) and len(secret) == 58
+    with engine.connect() as c:
+        everything = str([tuple(r) for name in ("api_token", "audit_entry", "event") for r in c.execute(text(f"SELECT * FROM {name}"))])  # fmt: skip
+    assert secret not in everything and secret[15:] not in everything
+    listed = said(capsys, "token", "list")
+    assert listed[0]["prefix"] == made["prefix"] and "sha256" not in listed[0]
+
+
+@pytest.mark.parametrize(("role", "days"), [("none", 1), ("root", 1), ("runner", 0), ("runner", 9999)])  # fmt: skip
+def test_a_token_that_cannot_be_is_one_sentence(engine: Engine, role: str, days: int) -> None:
+    with pytest.raises(UserError):
+        access.make_token(engine, "x", role, days)
+
+
+def test_two_good_tokens_never_share_a_name(engine: Engine) -> None:
+    token(name="ci")
+    with pytest.raises(DatabaseProblem, match="revoke it, or choose another"):
+        token(name="ci")
+    assert main(["token", "revoke", "ci"]) == 0
+    token(name="ci")
+
+
+def test_a_viewers_token_reads_and_changes_nothing(ask: Ask, engine: Engine) -> None:
+    viewer = token("viewer")
+    before = reads.data_version(engine)
+    for route in ROUTES:
+        if route.role == "runner":
+            body = {"study": "quick", "runs": ["quick"]}
+            kept = {key: body[key] for key in route.takes.model_fields if key in body}
+            status, told, _ = ask(route.method, route.path, viewer, kept)
+            assert status == 403 and "takes the role runner" in told["error"], route.path
+    assert ask("POST", "/studies", viewer, {"study": "quick", "dry_run": True})[0] == 403
+    assert reads.data_version(engine) == before
+    tried = reads.audit(engine, actor="token a viewer")
+    assert set(tried["outcome"]) == {"refused"} and "POST /cancel" in list(tried["action"])
+    assert ask("GET", "/runs/1", viewer)[0] == 200
+
+
+# ---- the same as the command line
+
+
+def test_answers_are_those_of_the_command_line(ask: Ask, engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    one = token("viewer")
+    for path, words in (
+        ("/status", ["status"]),
+        ("/studies", ["studies"]),
+        ("/runs?study=quick", ["runs", "quick"]),
+        ("/runs?study=quick&filter=stage:attack", ["runs", "quick", "--filter", "stage:attack"]),
+        ("/runs/3", ["show", "3"]),
+        ("/frontier?study=quick", ["frontier", "quick"]),
+    ):
+        status, told, _ = ask("GET", path, one)
+        assert status == 200 and told == said(capsys, *words), path
+    filtered = ask("GET", "/runs?study=quick&filter=stage:attack", one)[1]
+    assert filtered and {run["stage"] for run in filtered} == {"attack"}
+
+
+def test_a_study_is_queued_steered_and_written_down(ask: Ask, own_home: Any) -> None:
+    runner = token("runner")
+    asked = {"study": SOURCE, "dry_run": True}
+    status, told, _ = ask("POST", "/studies", runner, asked)
+    assert status == 200 and told["new"] > 0 and told["revision"] is None
+    assert ask("GET", "/runs?study=mine", runner)[0] == 404
+    status, made, _ = ask("POST", "/studies", runner, {"study": SOURCE})
+    assert made["revision"] == 1 and made["new"] == told["new"]
+    assert ask("POST", "/pause", runner)[1] == {"queue": "paused"}
+    assert ask("POST", "/resume", runner)[1] == {"queue": "claiming"}
+    assert ask("POST", "/cancel", runner, {"runs": ["mine"]})[1] == {"cancelled": made["new"]}
+    assert ask("POST", "/retry", runner, {"runs": [1], "fresh": True})[1] == {"queued again": 1}
+    log = reads.audit(require_database())
+    mine = log[log["actor"] == "token a runner"]
+    assert list(mine["action"]) == ["retry", "request_cancel", "set_paused", "set_paused", "submit"]
+    assert set(mine["through"]) == {"rest"}
+
+
+def test_a_bundle_is_downloaded_as_one_archive(ask: Ask, engine: Engine) -> None:
+    status, told, headers = ask("GET", "/export?study=quick&preset=one%20column", token("viewer"))
+    assert status == 200 and headers["content-type"] == "application/zip"
+    assert {"manifest.json", "data/frontier.csv"} <= set(zipfile.ZipFile(io.BytesIO(told)).namelist())  # fmt: skip
+
+
+# ---- what is wrong is one sentence
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "sentence"),
+    [
+        ("GET", "/runs?study=nobody", None, 404, "no study 'nobody'"),
+        ("GET", "/runs/999999", None, 404, "no run 999999"),
+        ("GET", "/runs/99999999999999999999", None, 400, "less than"),
+        ("GET", "/runs/..%2f..%2fetc", None, 404, "no GET"),
+        ("GET", "/runs", None, 400, "study: Field required"),
+        ("GET", "/runs?study=quick&x=1", None, 400, "takes study, filter"),
+        ("GET", "/runs?study=quick&filter=nonsense:1", None, 400, "fields are"),
+        ("GET", "/frontier?study=quick&budget=99999999", None, 400, "budget"),
+        ("GET", "/nothing", None, 404, "openapi.json"),
+        ("DELETE", "/runs/1", None, 404, "no DELETE"),
+        ("POST", "/studies", b"{", 400, "not JSON"),
+        ("POST", "/studies", b"[" * 100_000, 400, "not JSON"),
+        ("POST", "/studies", [], 400, "takes study"),
+        ("POST", "/studies", {"study": "../../etc/passwd"}, 404, "no study '../../etc/passwd'"),
+        ("POST", "/studies", {"study": "backend/studies/quick.toml"}, 404, "no study"),
+        ("POST", "/studies", {"study": {"name": "x", "recipes": "no"}}, 400, "recipes must be a list"),
+        ("POST", "/cancel", {"runs": []}, 400, "runs"),
+        ("POST", "/studies", b" " * (LARGEST + 1), 413, "larger"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_sentence_in_json(ask: Ask, engine: Engine, method: str, path: str, body: Any, status: int, sentence: str) -> None:  # fmt: skip
+    found, told, headers = ask(method, path, token("admin"), body)
+    assert found == status, told
+    assert set(told) == {"error"} and sentence in told["error"] and "\n" not in told["error"]
+    assert "access-control-allow-origin" not in headers and headers["cache-control"] == "no-store"
+
+
+def test_other_sites_are_told_of_no_permission(ask: Ask, engine: Engine) -> None:
+    asked = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
+    status, _, headers = ask("OPTIONS", "/studies", **asked)
+    assert status == 404
+    assert not [name for name in headers if name.lower().startswith("access-control")]
+
+
+# ---- how often
+
+
+def test_a_bucket_fills_with_time_and_each_has_its_own() -> None:
+    now = [0.0]
+    buckets = Buckets(2, 0.5, clock=lambda: now[0])
+    assert [buckets.wait("a") for _ in range(3)] == [0, 0, 2]
+    assert buckets.wait("b") == 0
+    now[0] = 2
+    assert [buckets.wait("a"), buckets.wait("a")] == [0, 2]
+
+
+@pytest.mark.parametrize("limited", ["address", "token"])
+def test_who_asks_too_often_is_told_when_to_come_back(engine: Engine, limited: str) -> None:
+    few, many = Buckets(3, 0.1), Buckets(1000, 10.0)
+    server, address = started(Limits(few, many) if limited == "address" else Limits(many, few))
+    ask, one, other = asking(address), token("viewer"), token("viewer", "other")
+    try:
+        found = [ask("GET", "/status", one) for _ in range(5)]
+        assert [status for status, _, _ in found] == [200] * 3 + [429] * 2
+        assert 1 <= int(found[-1][2]["retry-after"]) <= 10 and "ask again" in found[-1][1]["error"]
+        assert ask("GET", "/status", other)[0] == (429 if limited == "address" else 200)
+        forged = ask("GET", "/status", "forged")[0]
+        assert forged == (429 if limited == "address" else 401)
+    finally:
+        server.should_exit = True
+
+
+# ---- the description
+
+
+def test_every_route_that_is_served_is_described_and_the_other_way_round(ask: Ask, engine: Engine) -> None:  # fmt: skip
+    status, told, _ = ask("GET", "/openapi.json", token("viewer"))
+    assert status == 200 and told == json.loads(json.dumps(document(ROUTES)))
+    described = {(method.upper(), path) for path, one in told["paths"].items() for method in one}
+    served = {(method, one.path) for one in routes()[:-1] for method in one.methods - {"HEAD"}}
+    assert described == served
+    operations = [one for path in told["paths"].values() for one in path.values()]
+    assert len({one["operationId"] for one in operations}) == len(operations) == len(ROUTES)
+    assert all(one["summary"] and one["responses"]["200"] for one in operations)
+
+
+def test_the_description_is_openapi() -> None:
+    validator = pytest.importorskip("openapi_spec_validator", reason="pip install -r requirements-dev.txt")  # fmt: skip
+    validator.validate(document(ROUTES))
+
+
+@pytest.mark.slow
+def test_one_server_has_the_pages_and_the_interface(serve: Any) -> None:
+    address, viewer = serve("asgi.py"), token("viewer")
+    wait_for(lambda: answers(f"{address}{PREFIX}/health"), 30)
+    ask = asking(f"{address}{PREFIX}")
+    assert ask("GET", "/health")[1]["database"] is True
+    assert ask("GET", "/status")[0] == 401
+    assert ask("GET", "/status", viewer)[1]["counts"]["complete"] == 0
+    with urllib.request.urlopen(address, timeout=20) as page:
+        assert b"<title>Streamlit" in page.read()
