@@ -181,10 +181,27 @@ def agreement(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _over_seeds(ranked: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
-    columns = list(zip(*(row["attacks"][name]["values"] for row in ranked), strict=False))
-    pairs = [(a, b) for i, a in enumerate(columns) for b in columns[i + 1 :]]
-    taus = [tau for a, b in pairs if (tau := _tau(a, b)["tau"]) is not None]
-    return {"attack": name, "tau": float(np.mean(taus)) if taus else None, "pairs": len(taus)}
+    seeds = list(zip(*(row["attacks"][name]["values"] for row in ranked), strict=False))
+    taus = _taus(np.array(seeds, float).reshape(len(seeds), len(ranked)))
+    return {"attack": name, "tau": float(taus.mean()) if len(taus) else None, "pairs": len(taus)}
+
+
+def _taus(seeds: np.ndarray) -> np.ndarray:
+    """Kendall's τ_b of every two seeds that rank three methods or more in common; `seeds` is (seeds, methods).
+
+    All at once: a study of eighty seeds has thousands of pairs. Two seeds are in accord on two methods where the signs of
+    the methods' differences agree; what is missing on either side counts on neither.
+    """
+    one, other = np.triu_indices(seeds.shape[1], 1)
+    signs = np.sign(seeds[:, one] - seeds[:, other])
+    known = np.isfinite(signs).astype(float)
+    signs = np.nan_to_num(signs)
+    told = (signs != 0).astype(float)
+    methods = np.isfinite(seeds).astype(float)
+    pairs = np.triu_indices(len(seeds), 1)
+    weight = np.sqrt((told @ known.T) * (known @ told.T))[pairs]
+    fit = ((methods @ methods.T)[pairs] >= 3) & (weight > 0)
+    return (signs @ signs.T)[pairs][fit] / weight[fit]
 
 
 def _tau(one: Sequence[float | None], other: Sequence[float | None]) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
+from backend import attack_summary
 from backend.stage import UserError, inapplicable
 from tests.frames import Frames, accuracy, empty, relearning, spread
 
@@ -168,3 +170,19 @@ def test_a_cell_of_before_a_parameter_was_added_is_the_cell_of_today() -> None:
     made = study([{**relearning([1e-3], 100), "grid": [other]}])
     attack_all(made, "relearn", old, {**curves, "B": flat(0.1), "C": flat(0.1)})
     assert attacked_rows(made)["A"]["cells_done"] == 0
+
+
+def test_all_pairs_of_seeds_at_once_are_scipys_taus_of_each() -> None:
+    chance = np.random.default_rng(2)
+    seeds = chance.integers(0, 5, (12, 7)).astype(float)
+    seeds[chance.random(seeds.shape) < 0.25] = np.nan
+    seeds[0], seeds[1, 2:] = 3.0, np.nan  # ranks nothing; ranks too few
+    each = []
+    for i, one in enumerate(seeds):
+        for other in seeds[i + 1 :]:
+            both = np.isfinite(one) & np.isfinite(other)
+            tau = stats.kendalltau(one[both], other[both]).statistic if both.sum() >= 3 else np.nan
+            each += [tau] if np.isfinite(tau) else []
+    found = attack_summary._taus(seeds)
+    assert 20 < len(each) < 66
+    np.testing.assert_allclose(found, each, atol=1e-12)
