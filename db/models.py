@@ -78,6 +78,7 @@ class Run(Table):
         CheckConstraint(_one_of("state", STATES), name="state"),
         # The order in which runs are claimed: the first ready one is found without sorting.
         Index("ix_run_state_priority_id", "state", desc("priority"), "id"),
+        Index("ix_run_state_trashed_at_blocked_by", "state", "trashed_at", "blocked_by"),
         Index("ix_run_parent_id", "parent_id"),
         Index("ix_run_blocked_by", "blocked_by"),
         NEVER_REUSED,
