@@ -10,6 +10,9 @@ from typing import NoReturn
 from backend import commands
 from backend.stage import RunFailed, UserError
 
+# A run may need none of the plugins that are refused; the doctor says what is wrong with them.
+TOLERANT = ("run", "doctor")
+
 
 class Parser(argparse.ArgumentParser):
     """A parser whose complaint is one sentence, not a usage block."""
@@ -34,6 +37,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
     try:
         arguments = parser().parse_args(words)
+        _take_plugins(arguments)
         return int(arguments.do(arguments) or 0)
     except (UserError, DatabaseProblem) as mistake:
         return _say(str(mistake), 2)
@@ -44,6 +48,13 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has left; nothing more to say
         return 1
+
+
+def _take_plugins(arguments: argparse.Namespace) -> None:
+    """Take the plugins that are named here; a refused one ends every verb but those that may do without it."""
+    from backend import plugins
+
+    plugins.use(arguments.plugin, strict=arguments.verb not in TOLERANT)
 
 
 def _say(sentence: str, status: int) -> int:

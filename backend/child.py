@@ -23,7 +23,7 @@ from sqlalchemy.exc import OperationalError
 
 from backend.remedies import out_of_memory
 from backend.sink import DatabaseSink
-from backend.stage import Cancelled, RunFailed, StageOutcome, StageRequest
+from backend.stage import Cancelled, RunFailed, StageOutcome, StageRequest, UserError
 from db import reads, session, writes
 
 if TYPE_CHECKING:  # which imports torch
@@ -121,7 +121,7 @@ def explained(problem: BaseException, row: dict[str, Any] | None = None) -> tupl
 
     What the run's row says of its batches makes the remedy for too little memory a concrete one.
     """
-    if isinstance(problem, RunFailed):
+    if isinstance(problem, RunFailed | UserError):
         return str(problem), ""
     trace = "".join(traceback.format_exception(problem))
     if _disk_is_full(problem):

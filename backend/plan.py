@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from backend import catalogue
+from backend import catalogue, plugins
 from backend.attached_tasks import NAME as LM_EVAL
 from backend.flops import is_mixture
 from backend.naming import readable
@@ -42,6 +42,22 @@ def used_parts(stage: str, parameters: dict[str, Any]) -> tuple[tuple[str, str],
     if stage == "evaluate":
         return tuple(("metrics", metric) for metric in parameters.get("metrics", ()))
     return tuple(("options", parameters[slot]["name"]) for slot in SLOTS if slot in parameters)
+
+
+def parts_of(stage: str, name: str, parameters: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Every part whose code a run executes beside its setting's, as (kind, name)."""
+    own = {"base": "", "oracle": "", "evaluate": "", "attack": "attacks"}.get(stage, "methods")
+    return (*(((own, name),) if own else ()), *used_parts(stage, parameters))
+
+
+def code_of(used: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The hashes of the plugins' sources among some parts, by `KIND NAME`; empty where all parts are our own.
+
+    Ours are known by their versions, which a golden test watches over. Who edits a plugin and runs it again would have to
+    think of its version, and would else be shown the numbers of before: so its source is part of a run's name.
+    """
+    found = {(kind, name): plugins.code_of(kind, name) for kind, name in used}
+    return {f"{kind} {name}": code for (kind, name), code in found.items() if code}
 
 
 @dataclass(frozen=True)
@@ -121,6 +137,7 @@ class _Planner:
         self.configurations: list[dict[str, Any]] = []
         self.base: dict[int, str] = {}
         self.oracle: dict[int, str] = {}
+        self.code: dict[str, str] = {}  # of the plugins that any run executes
         self.suppression: _Suppression | None = None  # of the recipe that is being planned
 
     def anchors(self) -> None:
@@ -317,8 +334,12 @@ class _Planner:
         inputs: dict[str, list[str]],
     ) -> str:
         setting_part = catalogue.part("settings", self.setting["name"])
+        used = parts_of(stage, name, parameters)
+        code = code_of((("settings", self.setting["name"]), *used))
+        self.code |= code
+        setting = {**self.setting, **({"code": code} if code else {})}
         named = {
-            **self.setting,
+            **setting,
             "parameters": without_neutral(self.setting["parameters"], setting_part.neutral),
         }
         identity = {
@@ -333,7 +354,7 @@ class _Planner:
             "inputs": inputs,
         }
         key = fingerprint(identity)
-        identity |= {"setting": self.setting, "parameters": parameters}
+        identity |= {"setting": setting, "parameters": parameters}
         self.runs.setdefault(key, PlannedRun(fingerprint=key, **identity))
         return key
 
@@ -373,6 +394,7 @@ class _Planner:
             "placebo_commonest": guesses[0] if guesses else None,
             "placebo_commonest_of": guesses,
             "configurations": configurations,
+            **({"code": dict(sorted(self.code.items()))} if self.code else {}),
         }
 
 

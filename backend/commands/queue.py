@@ -3,7 +3,7 @@
 import argparse
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -85,25 +85,12 @@ def _count(text: str) -> int:
 
 
 def _submit(arguments: argparse.Namespace) -> None:
-    from backend import plan, study
-    from db import reads, writes
+    from backend import study
+    from backend.submission import planned, submitted
 
     resolved = study.resolve(study.load(arguments.study, arguments.set), arguments.dry_run)
-    engine = existing_database() if arguments.dry_run else database()
-    told = forecast_of(resolved, engine)
-    known = set() if engine is None else reads.existing(engine)
-    told["existing"] = sum(run.fingerprint in known for run in resolved.runs)
-    told["new"] = len(resolved.runs) - told["existing"]
-    absent = resolved.document["setting"].get("absent", "")
-    told |= {"absent": absent} if absent else {}
-    told |= {"study": resolved.document["name"], "revision": None}
-    if not arguments.dry_run and engine is not None:
-        rows = plan.as_rows(resolved.runs)
-        name = resolved.document["name"]
-        done = writes.submit(engine, name=name, document=resolved.document, runs=rows)
-        told |= {"revision": done.revision, "new": done.new, "existing": done.existing}
-        ended = reads.study_runs(engine, done.study_id)["state"].isin(["failed", "cancelled"])
-        told["stopped"] = int(ended.sum())
+    told = planned(resolved, existing_database()) if arguments.dry_run else submitted(resolved, database())  # fmt: skip
+    absent = told.get("absent", "")
     if arguments.json:
         return show(told)
     what = "would be" if arguments.dry_run else "are"
@@ -131,19 +118,6 @@ def _how_long(told: dict[str, Any]) -> str:
     return f"about {told['seconds'] / 86400:.0f} days here, {hours:.1f} hours of an H200 at 40 % of its bf16 rate"
 
 
-def forecast_of(resolved: Any, engine: Any) -> dict[str, Any]:
-    """The forecast of a plan's new runs as plain values."""
-    import pandas as pd
-
-    from backend.engines.local import default_slots
-    from backend.forecast import forecast
-    from db import reads
-
-    history = pd.DataFrame() if engine is None else reads.finished_runs(engine)
-    known = set() if engine is None else reads.existing(engine)
-    return dict(vars(forecast(resolved, known, history, default_slots())))
-
-
 def _work(arguments: argparse.Namespace) -> int:
     if arguments.lease <= 0:
         raise UserError(f"--lease {arguments.lease:g} must be above 0 seconds.")
@@ -152,74 +126,11 @@ def _work(arguments: argparse.Namespace) -> int:
     devices = Devices(arguments.devices, arguments.sharding)
     devices.check()
     from backend.engines.choosing import chosen
+    from backend.working import Progress, work_off
 
     place = chosen(arguments.engine, arguments.engine_option, devices)
     tell = Progress(database()).tell
     return work_off(arguments.slots, arguments.until_idle, arguments.lease, tell, place)
-
-
-def work_off(
-    slots: int | None,
-    until_idle: bool,
-    lease: float,
-    tell: Callable[[Any], None],
-    place: Any = None,
-) -> int:
-    """Work the queue off on this machine, or at another place of `backend.engines`: 0, or 1 where a run failed."""
-    from backend.worker import WorkerProblem, work
-
-    try:
-        fine = work(
-            database(),
-            slots=slots,
-            until_idle=until_idle,
-            lease_seconds=lease,
-            on_event=tell,
-            place=place,
-        )
-    except WorkerProblem as problem:
-        print(problem, file=sys.stderr)
-        return 1
-    return 0 if fine else 1
-
-
-class Progress:
-    """One line on standard error for every run that ends: how many are done, how long it will take."""
-
-    def __init__(self, engine: Any):
-        import time
-
-        self.engine, self.clock, self.started, self.done = (
-            engine,
-            time.monotonic,
-            time.monotonic(),
-            0,
-        )
-
-    def tell(self, happened: Any) -> None:
-        """Say what happened to a run."""
-        from db import reads
-
-        if happened.kind in ("claimed", "refused"):
-            return
-        line = f"{happened.kind} {happened.text}".rstrip()
-        if happened.run_id is not None:
-            run = reads.run(self.engine, happened.run_id) or {}
-            line = f"{happened.kind:9} {run.get('stage', ''):9} {run.get('name', ''):10}"
-            line += f" seed {run.get('seed', '')}  {run.get('error') or ''}"
-        if happened.kind == "complete":
-            self.done += 1
-            line = f"{self._how_far()}  {line}"
-        print(line.rstrip(), file=sys.stderr, flush=True)
-
-    def _how_far(self) -> str:
-        from db import reads
-
-        counts = reads.counts(self.engine)
-        left = counts.get("waiting", 0) - counts.get("blocked", 0) + counts.get("running", 0)
-        spent = self.clock() - self.started
-        rest = spent / self.done * left
-        return f"[{self.done}/{self.done + left}] {spent:4.0f} s, about {rest:.0f} s left"
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -9,9 +9,7 @@ import pandas as pd
 from backend.commands import Verbs, existing_database, show, verb
 from backend.stage import UserError
 
-COLUMNS = ("id", "stage", "name", "parameters", "seed", "parent", "inputs", "fingerprint", "state")
 MOST_COLUMNS = 8  # of reported metrics that are printed
-COLUMNS_AFTER = ("blocked_by", "attempt", "seconds", "flops", "error")
 
 
 def add(verbs: Verbs) -> None:
@@ -43,20 +41,9 @@ def add(verbs: Verbs) -> None:
 
 
 def _runs(arguments: argparse.Namespace) -> None:
-    from backend.results import known_study
-    from db import reads
+    from backend.results import run_rows
 
-    engine = existing_database()
-    record = known_study(engine, arguments.study)
-    assert engine is not None
-    frame = reads.study_runs(engine, record.id)
-    given: dict[int, dict[str, list[int]]] = {}
-    for row in reads.inputs(engine, record.id).to_dict("records"):
-        given.setdefault(row["run"], {}).setdefault(row["role"], []).append(row["input"])
-    names = [*COLUMNS, *COLUMNS_AFTER]
-    records = frame.to_dict("records")
-    whole = [{**record, "inputs": given.get(int(record["id"]), {})} for record in records]
-    rows = [_plain({name: record[name] for name in names}) for record in whole]
+    rows = run_rows(existing_database(), arguments.study)
     if arguments.json:
         return show(rows)
     for one in rows:
@@ -66,17 +53,8 @@ def _runs(arguments: argparse.Namespace) -> None:
     return None
 
 
-def _plain(row: dict[Any, Any]) -> dict[str, Any]:
-    """A row with None for what is missing and whole numbers where a column of them has gaps."""
-    found: dict[str, Any] = {}
-    for key, value in row.items():
-        missing = value is None or (isinstance(value, float) and value != value)
-        whole = key in ("parent", "blocked_by", "id", "seed", "attempt")
-        found[str(key)] = None if missing else int(value) if whole else value
-    return found
-
-
 def _show(arguments: argparse.Namespace) -> None:
+    from backend.results import plain_row
     from db import reads
 
     engine = existing_database()
@@ -84,7 +62,7 @@ def _show(arguments: argparse.Namespace) -> None:
     if run is None or engine is None:
         raise UserError(f"There is no run {arguments.run}; `runs STUDY` lists them.")
     measured = reads.measurements(engine, run_ids=[arguments.run], category=None)
-    run["measurements"] = [_plain(row) for row in measured.to_dict("records")]
+    run["measurements"] = [plain_row(row) for row in measured.to_dict("records")]
     if arguments.json:
         return show(run)
     for key, value in run.items():
@@ -97,19 +75,8 @@ def _show(arguments: argparse.Namespace) -> None:
 def _document(arguments: argparse.Namespace) -> dict[str, Any]:
     from backend.results import frontier_document
 
-    engine = existing_database()
-    if engine is None:
-        from backend.results import known_study
-
-        known_study(None, arguments.study)
-    assert engine is not None
-    return frontier_document(
-        engine,
-        arguments.study,
-        arguments.budget,
-        arguments.revision,
-        arguments.attacker_flops,
-    )
+    wanted = (arguments.study, arguments.budget, arguments.revision, arguments.attacker_flops)
+    return frontier_document(existing_database(), *wanted)
 
 
 def _frontier(arguments: argparse.Namespace) -> None:
@@ -174,8 +141,7 @@ def _export(arguments: argparse.Namespace) -> None:
     from backend.results import curves
 
     document = _document(arguments)
-    engine = existing_database()
-    found = curves(engine, arguments.study, arguments.revision) if engine else pd.DataFrame()
+    found = curves(existing_database(), arguments.study, arguments.revision)
     files = exports.bundle(document, found, arguments.to, arguments.preset, arguments.reference)
     if arguments.json:
         return show({"directory": str(arguments.to), "files": [str(path) for path in files]})

@@ -29,6 +29,7 @@ from db.reads.queue import (
     paused,
     queue,
     runs_in,
+    unfinished,
     workers,
 )
 from db.reads.reports import (
@@ -156,6 +157,7 @@ __all__ = [
     "tags_of",
     "trash",
     "trashed_runs",
+    "unfinished",
     "views",
     "workers",
 ]
