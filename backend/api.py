@@ -282,7 +282,10 @@ class Study:
 
     def __repr__(self) -> str:
         with self._here():
-            engine = self._engine()
+            try:
+                engine = self._engine()
+            except session.DatabaseProblem as problem:
+                return f"<Study {self.name}: {problem}>"
             record = reads.study(engine, self.name) if engine is not None else None
             states = [] if engine is None or record is None else list(reads.study_runs(engine, record.id)["state"])  # fmt: skip
         if record is None:

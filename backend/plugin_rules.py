@@ -6,6 +6,7 @@ from typing import Any
 
 from backend.declarations import Part, given_of, kind_of, part_of, type_of
 from backend.registry import DECLARED_DEFAULTS, DECORATORS, SLOTS
+from backend.stage import UserError
 
 TYPES = {"int", "float", "bool", "str", "list"}
 STAGES = ("pretrain", "suppress", "robustify", "wrap")
@@ -21,6 +22,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
 }
 TAKES = {"settings": "", "methods": "model, task, run", "options": "model, task, run", "attacks": "model, task, run"}  # fmt: skip
 OF_METRICS = {"scores": "scores", "examination": "examined", "study": "view, row"}
+OF_SCORES = {"name", "direction", "floor", "unit", "range", "label"}
 RESERVED = ("base", "oracle", "evaluate", "standard", "audit", "lm_eval")
 
 
@@ -51,7 +53,32 @@ def _checked(node: ast.FunctionDef, kind: str, file: str, code: str) -> Part:
         raise Refused(f"{name}: version = {version!r} is not a whole number from 1")
     wanted = TAKES.get(kind) if kind in TAKES else OF_METRICS[given.get("takes", "scores")]
     _signature(node, wanted or "")
-    return part_of(node, kind, file, code)
+    _measures(name, kind, given)
+    part = part_of(node, kind, file, code)
+    try:
+        part.check(part.defaults())
+    except UserError as why:
+        raise Refused(f"a default does not fit: {str(why).rstrip('.')}") from why
+    if unknown := set(part.declared["neutral"]) - set(part.defaults()):
+        raise Refused(f"{name}: neutral names {', '.join(sorted(unknown))}, which is none of its parameters")  # fmt: skip
+    return part
+
+
+def _measures(name: str, kind: str, given: dict[str, Any]) -> None:
+    """What a metric, or an attack with a score of its own, says of its values."""
+    told = given.get("metric", {}) if kind == "attacks" else given if kind == "metrics" else {}
+    if kind == "attacks" and told and set(told) != OF_SCORES:
+        raise Refused(f"{name}: metric must say {', '.join(sorted(OF_SCORES))}")
+    ends = told.get("range", [None, None])
+    if not isinstance(ends, list) or len(ends) != 2 or any(not _number(end) for end in ends):
+        raise Refused(f"{name}: range = {ends!r} is not a list of two numbers, None where there is no end")  # fmt: skip
+    floor = told.get("floor", 0.0)
+    if floor not in ("unigram", "choices") and not _number(floor):
+        raise Refused(f"{name}: floor = {floor!r} is not a number, None, unigram or choices")
+
+
+def _number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _given(node: ast.FunctionDef, kind: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Engine
 
-from backend import frontier, plan, plugins
+from backend import frontier, part_versions, plugins
 from backend.stage import UserError
 from db import reads
 
@@ -151,10 +151,13 @@ def stale_runs(runs: pd.DataFrame, document: Mapping[str, Any] | None = None) ->
     for run_id, stage, name, parameters, version in zip(
         own["id"], own["stage"], own["name"], own["parameters"], own["version"], strict=True
     ):
-        key = (stage, name, plan.used_parts(stage, parameters))
+        key = (stage, name, part_versions.used_parts(stage, parameters))
         if key not in current:
             current[key] = _version_today(*key)
-            if edited and edited & {*plan.parts_of(stage, name, parameters), _setting_of(document)}:
+            if edited and edited & {
+                *part_versions.parts_of(stage, name, parameters),
+                _setting_of(document),
+            }:
                 current[key] = NEVER
         if version < current[key]:
             found.add(int(run_id))
@@ -174,7 +177,7 @@ def _setting_of(document: Mapping[str, Any] | None) -> tuple[str, str]:
 
 def _version_today(stage: str, name: str, uses: tuple[tuple[str, str], ...]) -> int:
     try:
-        return plan.current_version(stage, name, uses)
+        return part_versions.current_version(stage, name, uses)
     except UserError:
         return 0
 

@@ -5,6 +5,8 @@ import app
 app.guard()
 
 import json  # noqa: E402
+import os  # noqa: E402
+import shlex  # noqa: E402
 from typing import Any  # noqa: E402
 
 import streamlit as st  # noqa: E402
@@ -202,7 +204,9 @@ def preview(source: dict[str, Any]) -> None:
         text = toml_text(source)
         st.code(text, language="toml")
         st.download_button(f"Download {name}.toml", text, f"{name}.toml", "application/toml")
-        st.code(f"python -m backend submit {name}.toml && python -m backend work", language="bash")
+        own = os.environ.get(plugins.ENVIRONMENT)
+        first = f"export {plugins.ENVIRONMENT}={shlex.quote(own)}\n" if own else ""
+        st.code(f"{first}python -m backend submit {name}.toml && python -m backend work", language="bash")  # fmt: skip
     with st.expander("Configurations"):
         st.dataframe(
             [{"configuration": label} for label in told["configurations"]],

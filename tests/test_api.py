@@ -12,6 +12,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from backend.__main__ import main
 from backend.api import RunFailed, Study, UserError, frontier, run
@@ -80,6 +81,23 @@ def test_a_notebook_runs_a_study_of_its_own_method_and_metric(worked: dict[str, 
         twice = table[f"{part}_surprise"] / table[f"{part}_loss"]
         assert twice.between(1.5, 2.5).all(), "measured by the user's metric"
     assert not (worked["folder"] / "nobody asks for this").exists()
+
+
+@pytest.mark.parametrize(("page", "address"), [("1_Frontier.py", {"x": "forget_surprise"}), ("11_Definitions.py", {"of": "forget_surprise"}), ("2_Robustness.py", {}), ("4_Compare.py", {})])  # fmt: skip
+def test_pages_show_what_an_absent_metric_measured(
+    worked: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    page: str,
+    address: dict[str, str],
+) -> None:
+    monkeypatch.setenv("LETHE_HOME", str(worked["home"]))
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    for key, value in {"study": "tiny", **address}.items():
+        at.query_params[key] = value
+    at.switch_page(f"pages/{page}").run()
+    assert not at.exception, at.exception[0].value
+    if page == "1_Frontier.py":
+        assert "forget_surprise" in [box.value for box in at.selectbox]
 
 
 def test_others_runs_stay_as_they_were(worked: dict[str, Any]) -> None:

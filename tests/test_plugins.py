@@ -96,6 +96,10 @@ def test_processes_that_are_started_find_the_same_plugins(
         (ASCENT.replace("ceiling: Weight = 4.0", "ceiling: Weight"), "the parameter ceiling of clipped_ascent lacks a type or a default"),
         (ASCENT.replace("ceiling: Weight = 4.0", "ceiling: dict = 4.0"), "has the type dict; valid are bool, float"),
         (ASCENT.replace("ceiling: Weight = 4.0", "ceiling: float = HIGH"), "has a default that is no literal: HIGH"),
+        (ASCENT.replace("ceiling: Weight = 4.0", "ceiling: Weight = -4.0"), "a default does not fit: clipped_ascent: ceiling = -4.0 must be at least 0"),
+        (ASCENT.replace('"our own"', '"", neutral={"limit": 1}'), "neutral names limit, which is none of its parameters"),
+        (METRIC.replace("[0.0, None]", "[0.0]"), "range = [0.0] is not a list of two numbers"),
+        (METRIC.replace('"unigram"', '"guess"'), "floor = 'guess' is not a number, None, unigram or choices"),
         ("x = 1\n" * 200_000, "has more than 1000000 bytes"),
     ],
 )  # fmt: skip
