@@ -14,6 +14,9 @@ from backend.stage import RunFailed, UserError
 if TYPE_CHECKING:
     from db.actor import Actor
 
+# A run may need none of the plugins that are refused; the doctor says what is wrong with them.
+TOLERANT = ("run", "doctor")
+
 
 class Parser(argparse.ArgumentParser):
     """A parser whose complaint is one sentence, not a usage block."""
@@ -39,6 +42,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
     try:
         arguments = parser().parse_args(words)
+        _take_plugins(arguments)
         with acting(_actor(arguments.verb)):
             return int(arguments.do(arguments) or 0)
     except (UserError, DatabaseProblem) as mistake:
@@ -63,6 +67,13 @@ def _actor(verb: str) -> "Actor":
     except (KeyError, OSError):  # a container's account without a name
         name = "local"
     return Actor(name, "admin", "command line")
+
+
+def _take_plugins(arguments: argparse.Namespace) -> None:
+    """Take the plugins that are named here; a refused one ends every verb but those that may do without it."""
+    from backend import plugins
+
+    plugins.use(arguments.plugin, strict=arguments.verb not in TOLERANT)
 
 
 def _say(sentence: str, status: int) -> int:

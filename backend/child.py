@@ -22,7 +22,7 @@ from sqlalchemy import Engine
 from backend.patience import is_full, patiently
 from backend.remedies import out_of_memory
 from backend.sink import DatabaseSink
-from backend.stage import Cancelled, RunFailed, StageOutcome, StageRequest
+from backend.stage import Cancelled, RunFailed, StageOutcome, StageRequest, UserError
 from db import reads, session, writes
 
 if TYPE_CHECKING:  # which imports torch
@@ -126,7 +126,7 @@ def explained(problem: BaseException, row: dict[str, Any] | None = None) -> tupl
 
     What the run's row says of its batches makes the remedy for too little memory a concrete one.
     """
-    if isinstance(problem, RunFailed):
+    if isinstance(problem, RunFailed | UserError):
         return str(problem), ""
     trace = "".join(traceback.format_exception(problem))
     if is_full(problem):

@@ -153,7 +153,7 @@ def _metric(part: catalogue.Part) -> Definition:
         direction=ARROWS.get(str(told["direction"]), ""),
         range=f"{_ends(told['range'])}{unit}",
         floor=_floor(told["floor"]),
-        source=part.source,
+        source=_source(part),
         limits=levels.get(str(told["level"]), ""),
     )
 
@@ -168,8 +168,13 @@ def _attack(part: catalogue.Part) -> Definition:
         part.summary,
         direction=f"{counts}: {COUNTS.get(counts, '')}",
         range=f"measured {steps}",
-        source=part.source,
+        source=_source(part),
     )
+
+
+def _source(part: catalogue.Part) -> str:
+    """What a part follows, and where it lies if it is not ours."""
+    return "; ".join(filter(None, (part.source, f"plugin {part.file}" if part.file else "")))
 
 
 def _ends(told: Any) -> str:

@@ -10,38 +10,16 @@ from backend import catalogue
 from backend.attached_tasks import NAME as LM_EVAL
 from backend.flops import is_mixture
 from backend.naming import readable
+from backend.part_versions import STAGE_VERSIONS, code_of, current_version, parts_of, used_parts
 from backend.registry import SLOTS
 from backend.search import trials
 from backend.settings import build_task, outlined_task
 from backend.stage import UserError
 from backend.study_document import commonest, declared_metrics
 
-# Raised after a fix to what the stage itself does; parts carry versions of their own.
-STAGE_VERSIONS = {"base": 1, "oracle": 1, "evaluate": 1}
 SEARCH_VERSION = 2  # raised after a change to how a search chooses
 TWIN_SEED = 10_000  # the second oracle of seed s is trained with seed s + TWIN_SEED
 SIBLING_SEED = 20_000  # the k-th sibling of a suppression of seed s has seed s + k · SIBLING_SEED
-
-
-def current_version(stage: str, name: str, uses: Sequence[tuple[str, str]] = ()) -> int:
-    """The version under which a run of this stage is planned today; runs of an older one are stale.
-
-    `uses` are the metrics of an evaluation or the options of a method, as (kind, name): every fix to one counts.
-
-    Raises:
-        UserError: there is no such part (any more)
-    """
-    fixes = sum(catalogue.part(kind, used).version - 1 for kind, used in uses)
-    if stage in STAGE_VERSIONS:
-        return STAGE_VERSIONS[stage] + fixes
-    return catalogue.part("attacks" if stage == "attack" else "methods", name).version + fixes
-
-
-def used_parts(stage: str, parameters: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    """The metrics or options among a run's parameters, as (kind, name)."""
-    if stage == "evaluate":
-        return tuple(("metrics", metric) for metric in parameters.get("metrics", ()))
-    return tuple(("options", parameters[slot]["name"]) for slot in SLOTS if slot in parameters)
 
 
 @dataclass(frozen=True)
@@ -121,6 +99,7 @@ class _Planner:
         self.configurations: list[dict[str, Any]] = []
         self.base: dict[int, str] = {}
         self.oracle: dict[int, str] = {}
+        self.code: dict[str, str] = {}  # of the plugins that any run executes
         self.suppression: _Suppression | None = None  # of the recipe that is being planned
 
     def anchors(self) -> None:
@@ -317,8 +296,12 @@ class _Planner:
         inputs: dict[str, list[str]],
     ) -> str:
         setting_part = catalogue.part("settings", self.setting["name"])
+        used = parts_of(stage, name, parameters)
+        code = code_of((("settings", self.setting["name"]), *used))
+        self.code |= code
+        setting = {**self.setting, **({"code": code} if code else {})}
         named = {
-            **self.setting,
+            **setting,
             "parameters": without_neutral(self.setting["parameters"], setting_part.neutral),
         }
         identity = {
@@ -333,7 +316,7 @@ class _Planner:
             "inputs": inputs,
         }
         key = fingerprint(identity)
-        identity |= {"setting": self.setting, "parameters": parameters}
+        identity |= {"setting": setting, "parameters": parameters}
         self.runs.setdefault(key, PlannedRun(fingerprint=key, **identity))
         return key
 
@@ -373,6 +356,7 @@ class _Planner:
             "placebo_commonest": guesses[0] if guesses else None,
             "placebo_commonest_of": guesses,
             "configurations": configurations,
+            **({"code": dict(sorted(self.code.items()))} if self.code else {}),
         }
 
 

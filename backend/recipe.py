@@ -20,6 +20,8 @@ from backend.examination import Examination, rows_of
 from backend.labels import observed, requested
 from backend.memory import keep_freed_memory
 from backend.models import device
+from backend.plugin_loading import check_code
+from backend.plugins import code_of
 from backend.pretraining import pretrain
 from backend.ranks import team
 from backend.registry import load
@@ -50,6 +52,7 @@ def execute(request: StageRequest, sink: Sink) -> StageOutcome:
     keep_freed_memory()
     if request.fresh and team().first:
         checkpoints.drop_resume(request.home, request.fingerprint)
+    check_code(request.setting.get("code", {}))
     task = task_of(request.setting)
     run = RunContext(request, task, sink, device(), keep_state_every=KEEP_SECONDS)
     team().meter = run.meter
@@ -183,7 +186,8 @@ def task_of(setting: Mapping[str, Any]) -> Task:
     Raises:
         RunFailed: its data are not those of the time when the study was submitted
     """
-    task = _built(setting["name"], json.dumps(setting["parameters"], sort_keys=True))
+    parameters = json.dumps(setting["parameters"], sort_keys=True)
+    task = _built(setting["name"], parameters, code_of("settings", setting["name"]))
     if task.content_hash != setting["content_hash"]:
         raise RunFailed(
             f"The data of the setting {task.name} changed since the study was submitted"
@@ -193,6 +197,6 @@ def task_of(setting: Mapping[str, Any]) -> Task:
 
 
 @lru_cache(maxsize=4)
-def _built(name: str, parameters: str) -> Task:
-    """Settings that one slot process meets again and again are made once."""
+def _built(name: str, parameters: str, code: str | None) -> Task:
+    """Settings that one slot process meets again and again are made once; a plugin's that was edited, again."""
     return build_task(name, json.loads(parameters))

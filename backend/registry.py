@@ -8,6 +8,7 @@ decorator arguments and defaults are literals.
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 SLOTS = ("mask", "optimizer_wrapper", "adapter")  # where options go in a recipe's stage
@@ -143,7 +144,24 @@ def metric(**declared: Any) -> Callable[[Function], Function]:
 
 
 def load(kind: str, name: str) -> Callable[..., Any]:
-    """The function of a part; its name was checked against the catalogue when the study was read."""
-    assert kind in KINDS and name.isidentifier(), f"no such part: {kind} {name!r}"
-    function: Callable[..., Any] = getattr(importlib.import_module(f"backend.{kind}.{name}"), name)
+    """The function of a part; its name was checked against the catalogue when the study was read.
+
+    Raises:
+        UserError: it is a plugin's, which is not here or cannot be imported
+    """
+    function: Callable[..., Any] = getattr(module_of(kind, name), name)
     return function
+
+
+def module_of(kind: str, name: str) -> ModuleType:
+    """The module of a part: one of ours, else a plugin's; raises as `load` does."""
+    assert kind in KINDS and name.isidentifier(), f"no such part: {kind} {name!r}"
+    ours = f"backend.{kind}.{name}"
+    try:
+        return importlib.import_module(ours)
+    except ModuleNotFoundError as problem:
+        if problem.name != ours:
+            raise
+    from backend import plugin_loading  # which reads what this module says
+
+    return plugin_loading.module_of(kind, name)

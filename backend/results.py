@@ -6,11 +6,14 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Engine
 
-from backend import frontier, plan
+from backend import frontier, part_versions, plugins
 from backend.stage import UserError
 from db import reads
 
 # Besides relearning, what speaks for an item in a verdict: sampled answers and what probes read off.
+# What `runs --json` tells of a run.
+RUN_FACTS = ("id", "stage", "name", "parameters", "seed", "parent", "inputs", "fingerprint", "state", "blocked_by", "attempt", "seconds", "flops", "error")  # fmt: skip
+NEVER = 1 << 60  # a version that no run has: all are older
 WITNESSES = ("pass_at_k", "probe_accuracy", "lens_accuracy")
 
 
@@ -25,8 +28,37 @@ def known_study(engine: Engine | None, name: str, revision: int | None = None) -
     return record
 
 
+def run_rows(engine: Engine | None, study_name: str) -> list[dict[str, Any]]:
+    """A study's runs in the order in which they were planned, as `runs --json` prints them; UserError without a study."""
+    engine, record = _known(engine, study_name)
+    given: dict[int, dict[str, list[int]]] = {}
+    for row in reads.inputs(engine, record.id).to_dict("records"):
+        given.setdefault(row["run"], {}).setdefault(row["role"], []).append(row["input"])
+    records = reads.study_runs(engine, record.id).to_dict("records")
+    whole = [{**one, "inputs": given.get(int(one["id"]), {})} for one in records]
+    return [plain_row({name: one[name] for name in RUN_FACTS}) for one in whole]
+
+
+def plain_row(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A row with None for what is missing and whole numbers where a column of them has gaps."""
+    found: dict[str, Any] = {}
+    for key, value in row.items():
+        missing = value is None or (isinstance(value, float) and value != value)
+        whole = key in ("parent", "blocked_by", "id", "seed", "attempt")
+        found[str(key)] = None if missing else int(value) if whole else value
+    return found
+
+
+def _known(
+    engine: Engine | None, name: str, revision: int | None = None
+) -> tuple[Engine, reads.StudyRecord]:
+    record = known_study(engine, name, revision)
+    assert engine is not None, "a study is known only where there is a database"
+    return engine, record
+
+
 def frontier_document(
-    engine: Engine,
+    engine: Engine | None,
     study_name: str,
     budget: int | None = None,
     revision: int | None = None,
@@ -39,7 +71,7 @@ def frontier_document(
     Raises:
         UserError: there is no such study or revision, or the budget is beyond the attacks' largest step
     """
-    record = known_study(engine, study_name, revision)
+    engine, record = _known(engine, study_name, revision)
     metric = record.document["setting"]["forget_metric"]
     measured = _measured(engine, record)
     runs = reads.study_runs(engine, record.id)
@@ -51,7 +83,7 @@ def frontier_document(
         reads.item_values(engine, None, metric, "forget_score", study_id=record.id),
         revision=record.revision,
         budget=budget,
-        stale=stale_runs(runs),
+        stale=stale_runs(runs, record.document),
         attacker_flops=attacker_flops,
         siblings=_siblings(engine, record) if with_siblings else None,
         other_items={
@@ -107,32 +139,52 @@ def _apart_from_size(setting: Mapping[str, Any]) -> tuple[tuple[str, str], float
     return None if size is None else (told, float(size))
 
 
-def stale_runs(runs: pd.DataFrame) -> set[int]:
-    """Ids of the runs that an older version of their part made; imported runs and parts unknown here never are."""
+def stale_runs(runs: pd.DataFrame, document: Mapping[str, Any] | None = None) -> set[int]:
+    """Ids of the runs that an older version of their part made; imported runs and parts unknown here never are.
+
+    Of a study's `document` those too whose plugin was edited since.
+    """
+    edited = _edited(document or {})
     current: dict[tuple[Any, ...], int] = {}
     found = set()
     own = runs[runs["origin"] == "run"]
     for run_id, stage, name, parameters, version in zip(
         own["id"], own["stage"], own["name"], own["parameters"], own["version"], strict=True
     ):
-        key = (stage, name, plan.used_parts(stage, parameters))
+        key = (stage, name, part_versions.used_parts(stage, parameters))
         if key not in current:
             current[key] = _version_today(*key)
+            if edited and edited & {
+                *part_versions.parts_of(stage, name, parameters),
+                _setting_of(document),
+            }:
+                current[key] = NEVER
         if version < current[key]:
             found.add(int(run_id))
     return found
 
 
+def _edited(document: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """The plugins' parts whose source is another one now than when the study was planned."""
+    planned = {tuple(key.split(" ", 1)): code for key, code in document.get("code", {}).items()}
+    now = {key: plugins.code_of(*key) for key in planned}
+    return {(kind, name) for (kind, name), code in planned.items() if now[kind, name] not in (None, code)}  # fmt: skip
+
+
+def _setting_of(document: Mapping[str, Any] | None) -> tuple[str, str]:
+    return ("settings", str((document or {"setting": {}})["setting"].get("name")))
+
+
 def _version_today(stage: str, name: str, uses: tuple[tuple[str, str], ...]) -> int:
     try:
-        return plan.current_version(stage, name, uses)
+        return part_versions.current_version(stage, name, uses)
     except UserError:
         return 0
 
 
-def curves(engine: Engine, study_name: str, revision: int | None = None) -> pd.DataFrame:
+def curves(engine: Engine | None, study_name: str, revision: int | None = None) -> pd.DataFrame:
     """Every attack cell of a study along its steps (see `backend.tables.relearning_curves`)."""
-    record = known_study(engine, study_name, revision)
+    engine, record = _known(engine, study_name, revision)
     metric = record.document["setting"]["forget_metric"]
     measured = reads.measurements(
         engine, study_id=record.id, stages=["evaluate", "attack"], metrics=[metric]

@@ -1,31 +1,17 @@
 """What the command line and the REST interface both do: every function gives the document that `--json` prints."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.results import known_study
+from backend.results import frontier_document, known_study, plain_row, run_rows
 from backend.stage import UserError
 from db import reads, writes
 from db.session import open_database, require_database
 
 Document = dict[str, Any]
-COLUMNS = ("id", "stage", "name", "parameters", "seed", "parent", "inputs", "fingerprint", "state", "blocked_by", "attempt", "seconds", "flops", "error")  # fmt: skip
-WHOLE = ("parent", "blocked_by", "id", "seed", "attempt")
-
-
-def forecast_of(resolved: Any, engine: Engine | None) -> Document:
-    """The forecast of a plan's new runs as plain values."""
-    import pandas as pd
-
-    from backend.engines.local import default_slots
-    from backend.forecast import forecast
-
-    history = pd.DataFrame() if engine is None else reads.finished_runs(engine)
-    known = set() if engine is None else reads.existing(engine)
-    return dict(vars(forecast(resolved, known, history, default_slots())))
 
 
 def submit(source: Document, dry_run: bool = False) -> Document:
@@ -35,25 +21,13 @@ def submit(source: Document, dry_run: bool = False) -> Document:
         UserError: one sentence on what is wrong with the study
         Refused: the actor is no runner and this is no dry run
     """
-    from backend import plan, study
+    from backend.study import resolve
+    from backend.submission import planned, submitted
 
-    resolved = study.resolve(source, dry_run)
-    engine = open_database(create=False) if dry_run else require_database()
-    told = forecast_of(resolved, engine)
-    known = set() if engine is None else reads.existing(engine)
-    told["existing"] = sum(run.fingerprint in known for run in resolved.runs)
-    told["new"] = len(resolved.runs) - told["existing"]
-    absent = resolved.document["setting"].get("absent", "")
-    told |= {"absent": absent} if absent else {}
-    told |= {"study": resolved.document["name"], "revision": None}
-    if not dry_run and engine is not None:
-        rows = plan.as_rows(resolved.runs)
-        name = resolved.document["name"]
-        done = writes.submit(engine, name=name, document=resolved.document, runs=rows)
-        told |= {"revision": done.revision, "new": done.new, "existing": done.existing}
-        ended = reads.study_runs(engine, done.study_id)["state"].isin(["failed", "cancelled"])
-        told["stopped"] = int(ended.sum())
-    return told
+    resolved = resolve(source, dry_run)
+    if dry_run:
+        return planned(resolved, open_database(create=False))
+    return submitted(resolved, require_database())
 
 
 def run_ids(engine: Engine | None, words: Iterable[str]) -> list[int]:
@@ -109,22 +83,18 @@ def status() -> Document:
 def runs(study: str, text: str = "") -> list[Document]:
     """A study's runs, those that a filter's text matches (see `backend.run_filter`)."""
     engine = open_database(create=False)
-    record = known_study(engine, study)
-    assert engine is not None
-    given: dict[int, dict[str, list[int]]] = {}
-    for row in reads.inputs(engine, record.id).to_dict("records"):
-        given.setdefault(row["run"], {}).setdefault(row["role"], []).append(row["input"])
-    records = reads.study_runs(engine, record.id).to_dict("records")
-    kept = _matching(engine, text) if text.strip() else lambda one: True
-    whole = [{**one, "inputs": given.get(int(one["id"]), {})} for one in records if kept(one["id"])]
-    return [plain({name: one[name] for name in COLUMNS}) for one in whole]
+    rows = run_rows(engine, study)
+    if engine is None or not text.strip():
+        return rows
+    kept = _matching(engine, text)
+    return [row for row in rows if row["id"] in kept]
 
 
-def _matching(engine: Engine, text: str) -> Callable[[int], bool]:
+def _matching(engine: Engine, text: str) -> set[int]:
     from backend.run_filter import Words, parse
 
     words = Words(reads.parameter_names(engine), reads.metric_names(engine))
-    return set(reads.matching_ids(engine, parse(text, words))).__contains__
+    return set(reads.matching_ids(engine, parse(text, words)))
 
 
 def run(run_id: int) -> Document:
@@ -134,28 +104,14 @@ def run(run_id: int) -> Document:
     if found is None or engine is None:
         raise UserError(f"There is no run {run_id}; `runs STUDY` lists them.")
     measured = reads.measurements(engine, run_ids=[run_id], category=None)
-    return {**found, "measurements": [plain(row) for row in measured.to_dict("records")]}
+    return {**found, "measurements": [plain_row(row) for row in measured.to_dict("records")]}
 
 
 def frontier(
     study: str, budget: int | None = None, flops: float | None = None, revision: int | None = None
 ) -> Document:
     """The frontier of a study; UserError where there is no such study or budget."""
-    from backend.results import frontier_document
-
-    engine = open_database(create=False)
-    known_study(engine, study)
-    assert engine is not None
-    return frontier_document(engine, study, budget, revision, flops)
-
-
-def plain(row: dict[Any, Any]) -> Document:
-    """A row with None for what is missing and whole numbers where a column of them has gaps."""
-    found: Document = {}
-    for key, value in row.items():
-        missing = value is None or (isinstance(value, float) and value != value)
-        found[str(key)] = None if missing else int(value) if key in WHOLE else value
-    return found
+    return frontier_document(open_database(create=False), study, budget, revision, flops)
 
 
 def clean(value: Any) -> Any:

@@ -46,8 +46,26 @@ def load(name_or_path: str, overrides: list[str] | None = None) -> dict[str, Any
         raise UserError(f"{path.name} is not valid TOML: {problem}.") from problem
     source.setdefault("name", path.stem)
     for override in overrides or []:
-        _override(source, override)
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            raise UserError(f"--set {override!r} must have the form KEY=VALUE.")
+        put(source, key, _value(text))
     return source
+
+
+def put(source: dict[str, Any], key: str, value: Any) -> None:
+    """Lay a value over a study's source under a dotted key, in which numbers index lists; UserError where it does not fit."""
+    keys: list[str] = [part.strip() for part in key.split(".")]
+    holder: Any = source
+    for depth, part in enumerate(keys[:-1]):
+        holder = _descend(holder, part, ".".join(keys[: depth + 1]))
+    last = keys[-1]
+    if isinstance(holder, list):
+        holder[_index(holder, last, key)] = value
+    elif isinstance(holder, dict):
+        holder[last] = value
+    else:
+        raise UserError(f"--set {key}: there is no table to set {last!r} in.")
 
 
 def resolve(source: dict[str, Any], outline: bool = False) -> Plan:
@@ -56,7 +74,7 @@ def resolve(source: dict[str, Any], outline: bool = False) -> Plan:
     With `outline` data of the hub may be absent: the document's setting says under `absent` what is, and the plan can be
     looked at, not run.
     """
-    _only(source, STUDY_KEYS, "a study")
+    check_keys(source)
     name = source.get("name", "study")
     if not isinstance(name, str) or not name.strip() or len(name) > 100:
         raise UserError(f"name = {name!r} must be a text of 1 to 100 characters.")
@@ -84,34 +102,28 @@ def _question(given: Any) -> None:
         raise UserError(f"question = {given!r} must be one line of at most {LONGEST_QUESTION} characters.")  # fmt: skip
 
 
+def check_keys(source: dict[str, Any]) -> None:
+    """UserError where a study's source has a key that no study has."""
+    _only(source, STUDY_KEYS, "a study")
+
+
+def is_shipped_or_file(name_or_path: str) -> bool:
+    """Whether `load` has something of that name."""
+    path = Path(name_or_path)
+    return name_or_path in catalogue.studies() or (path.suffix == ".toml" and path.is_file())
+
+
 def _find(name_or_path: str) -> Path:
     shipped = catalogue.studies()
     if name_or_path in shipped:
         return shipped[name_or_path]
     path = Path(name_or_path)
-    if path.suffix == ".toml" and path.is_file():
+    if is_shipped_or_file(name_or_path):
         return path
     valid = ", ".join(shipped)
     raise UserError(
         f"There is no study {name_or_path!r}; give one of {valid}, or the path of a TOML file."
     )
-
-
-def _override(source: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise UserError(f"--set {override!r} must have the form KEY=VALUE.")
-    keys: list[str] = [part.strip() for part in key.split(".")]
-    holder: Any = source
-    for depth, part in enumerate(keys[:-1]):
-        holder = _descend(holder, part, ".".join(keys[: depth + 1]))
-    last = keys[-1]
-    if isinstance(holder, list):
-        holder[_index(holder, last, key)] = _value(text)
-    elif isinstance(holder, dict):
-        holder[last] = _value(text)
-    else:
-        raise UserError(f"--set {key}: there is no table to set {last!r} in.")
 
 
 def _descend(holder: Any, part: str, path: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from backend import catalogue
+from backend import catalogue, plugins
 from backend.evidence import Evidence
 from backend.registry import load
 from backend.stage import NotApplicable
@@ -49,3 +49,8 @@ def _reading(name: str, view: StudyView, row: Row) -> dict[str, Any]:
         return {"reason": None, **load("metrics", name)(view, row)}
     except NotApplicable as why:
         return {"value": None, "reason": f"n/a, because {why}"}
+    except Exception as problem:
+        if plugins.part("metrics", name) is None:
+            raise
+        # Somebody's own metric shall not take the frontier away.
+        return {"value": None, "reason": f"n/a, because the plugin failed: {type(problem).__name__}: {problem}"}  # fmt: skip

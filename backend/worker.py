@@ -86,12 +86,14 @@ def work(
     on_event: Callable[[Happened], None] | None = None,
     home: Path | None = None,
     place: Here | Elsewhere | None = None,
+    study_id: int | None = None,
 ) -> bool:
     """Claim and do runs until told to stop, or until nothing is left to do; True if no run failed.
 
     Call it from the main thread, which then handles SIGINT and SIGTERM: runs go back to the queue
     with their state. A second signal ends their processes at once. After SIGINT, KeyboardInterrupt
-    is raised once everything has stopped. Runs are done at `place`, by default on this machine.
+    is raised once everything has stopped. Runs are done at `place`, by default on this machine; with `study_id` only
+    that study's count: no others are claimed, waited for, or looked at for failures.
 
     Raises:
         WorkerProblem: slots die one after another before they can work
@@ -105,12 +107,13 @@ def work(
         on_event or (lambda happened: None),
         home or session.home(),
         place,
+        study_id,
     )
     with _signals(worker), closing(place):
         worker.run()
     if worker.signalled == signal.SIGINT:
         raise KeyboardInterrupt
-    return not reads.failed_since(engine, worker.first_event)
+    return not reads.failed_since(engine, worker.first_event, study_id)
 
 
 @contextmanager
@@ -138,8 +141,9 @@ class _Worker:
         tell: Callable[[Happened], None],
         home: Path,
         place: Here | Elsewhere,
+        study_id: int | None,
     ):
-        self.place = place
+        self.place, self.study_id = place, study_id
         self.engine, self.slots, self.until_idle = engine, slots, until_idle
         self.lease_seconds, self.tell, self.home = lease_seconds, tell, home
         host = socket.gethostname()[:40]
@@ -202,7 +206,7 @@ class _Worker:
         paused = reads.paused(self.engine)
         if reads.prompts_open(self.engine):
             return False
-        return reads.idle(self.engine, waiting_counts=not paused)
+        return reads.idle(self.engine, not paused, self.study_id)
 
     def _staff(self) -> None:
         """As many slots as wanted; one that ended is replaced."""
@@ -266,7 +270,7 @@ class _Worker:
             return
         self._hungry = False
         for post in waiting:
-            claim = writes.claim(self.engine, self.id, self.lease_seconds)
+            claim = writes.claim(self.engine, self.id, self.lease_seconds, self.study_id)
             if claim is None:
                 return
             post.claim, post.ready = claim, False

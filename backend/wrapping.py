@@ -1,7 +1,6 @@
 """Models behind a wrapper: the same call as a causal language model's, other logits."""
 
 import copy
-import importlib
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from backend.architecture import keep_blocks
 from backend.flops import forward_flops
+from backend.registry import module_of
 from backend.stage import Measured
 
 if TYPE_CHECKING:  # checkpoints, which the context needs, build wrappers
@@ -77,5 +77,5 @@ def rebuilt(base: Any, recipe: dict[str, Any]) -> Any:
     """The structure that a checkpoint's `recipe` names, around a base of the setting's shape; weights come after."""
     name = str(recipe["name"])
     assert name.isidentifier(), f"not a part: {name!r}"
-    structure = importlib.import_module(f"backend.methods.{name}").structure
+    structure = module_of("methods", name).structure
     return structure(base, **recipe["parameters"])

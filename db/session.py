@@ -2,6 +2,9 @@
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ BUSY_SECONDS = 30
 
 _engines: dict[str, Engine] = {}
 _lock = threading.Lock()
+_chosen_home: ContextVar[Path | None] = ContextVar("home", default=None)
 
 
 class DatabaseProblem(Exception):
@@ -24,8 +28,18 @@ class DatabaseProblem(Exception):
 
 
 def home() -> Path:
-    """The data directory, whether it exists or not."""
-    return Path(os.environ.get("LETHE_HOME") or ".lethe")
+    """The data directory, whether it exists or not: that of `at_home`, else of the environment."""
+    return _chosen_home.get() or Path(os.environ.get("LETHE_HOME") or ".lethe")
+
+
+@contextmanager
+def at_home(folder: Path | None) -> Iterator[None]:
+    """Within this context, in this thread, `folder` is the data directory; None leaves that of the environment."""
+    before = _chosen_home.set(folder)
+    try:
+        yield
+    finally:
+        _chosen_home.reset(before)
 
 
 def database_url() -> str:

@@ -5,16 +5,18 @@ import app
 app.guard()
 
 import json  # noqa: E402
+import os  # noqa: E402
+import shlex  # noqa: E402
 from typing import Any  # noqa: E402
 
 import streamlit as st  # noqa: E402
 from sqlalchemy import Engine  # noqa: E402
 
-from backend import catalogue, plan, study  # noqa: E402
-from backend.service import forecast_of  # noqa: E402
+from backend import catalogue, plan, plugins, study  # noqa: E402
 from backend.stage import UserError  # noqa: E402
+from backend.submission import planned as plan_of  # noqa: E402
+from backend.submission import stored_source, submitted  # noqa: E402
 from db import reads as database  # noqa: E402
-from db import writes  # noqa: E402
 from db.session import require_database  # noqa: E402
 from pages.components import reads  # noqa: E402
 from pages.components.form import parsed, part_form, written  # noqa: E402
@@ -46,7 +48,7 @@ def starting_point() -> dict[str, Any]:
         with st.expander("All studies and what they ask"):
             st.dataframe(told, hide_index=True, width="stretch", column_config={"Asks": st.column_config.TextColumn(width="large")})  # fmt: skip
     if chosen not in (*shipped, NEW):
-        source = stored(chosen)
+        source = stored_source(reads.engine(), chosen)
         if source:
             return source
         st.warning(f"{chosen} was imported; there is no form to start from.")
@@ -54,14 +56,6 @@ def starting_point() -> dict[str, Any]:
     if chosen == NEW:
         return {"name": "my-study", "setting": {"name": "arithmetic"}, "seeds": [0], "recipes": [{"suppress": {"name": "max_ent"}}], "attacks": [{"name": "relearn"}]}  # fmt: skip
     return study.load(chosen)
-
-
-def stored(name: str) -> dict[str, Any] | None:
-    """The source of a study of the database; an imported one has none."""
-    engine = reads.engine()
-    record = database.study(engine, name) if engine else None
-    source = record.document.get("source") if record else None
-    return {"name": name, **source} if source else None
 
 
 def clone_of(run_id: int) -> dict[str, Any] | None:
@@ -111,6 +105,7 @@ def study_form(source: dict[str, Any], problems: list[str]) -> dict[str, Any]:
     with st.expander("Setting"):
         given = named(source.get("setting", "arithmetic"))
         names = [part.name for part in catalogue.parts("settings")]
+        names += [given["name"]] if given["name"] not in names else []
         name = st.selectbox(
             "Setting", names, index=names.index(given["name"]), key=f"{form}-setting"
         )
@@ -136,11 +131,12 @@ def metrics_field(given: Any, key: str) -> Any:
     if every:
         return "all"
     labels = {part.name: part.label for part in parts}
+    names += [name for name in given if name not in names] if isinstance(given, list) else []
     return st.multiselect(
         "Metrics beside the setting's own",
         names,
         [name for name in given if name in names] if isinstance(given, list) else [],
-        format_func=lambda name: labels[name],
+        format_func=lambda name: labels.get(name, name),
         key=key,
     )
 
@@ -172,14 +168,11 @@ def seeds_field(seeds: list[int], key: str, problems: list[str]) -> list[Any]:
 def planned(source: str, place: str, version: str, _engine: Engine | None) -> dict[str, Any]:
     """The plan of a study and its forecast: once for every form and state of the database, not on every keystroke."""
     resolved = study.resolve(json.loads(source), outline=True)
-    known = set() if _engine is None else database.existing(_engine)
     return {
-        "name": resolved.document["name"],
-        "absent": resolved.document["setting"].get("absent", ""),
+        "absent": "",
+        **plan_of(resolved, _engine),
         "runs": len(resolved.runs),
-        "new": sum(run.fingerprint not in known for run in resolved.runs),
         "configurations": [c["label"] for c in resolved.document["configurations"]],
-        **forecast_of(resolved, _engine),
     }
 
 
@@ -188,6 +181,7 @@ def preview(source: dict[str, Any]) -> None:
     engine = reads.engine()
     version = "" if engine is None else database.finished_version(engine)
     place = "" if engine is None else str(engine.url)
+    version = f"{version}/{plugins.state()}"
     told = planned(json.dumps(source, sort_keys=True), place, version, engine)
     new = told["new"]
     columns = st.columns(4)
@@ -199,27 +193,22 @@ def preview(source: dict[str, Any]) -> None:
     columns[1].metric("Time", seconds(told["seconds"]), help=f"forecast from {told['basis']}")
     columns[2].metric("FLOPs", flops(told["flops"]))
     columns[3].metric("Disk", size(told["disk_bytes"]))
-    name, absent = told["name"], told["absent"]
+    name, absent = told["study"], told["absent"]
     if absent:
         st.warning(f"The plan and its cost are known; it can be queued once its data are here. {absent}")  # fmt: skip
     label = f"Queue {new} runs" if new else "Store the study"
-    if st.button(
-        label, type="primary", key="queue", **({"disabled": True} if absent else beyond("runner"))
-    ):
-        resolved = study.resolve(source)
-        writes.submit(
-            require_database(),
-            name=name,
-            document=resolved.document,
-            runs=plan.as_rows(resolved.runs),
-        )
+    barred = {"disabled": True} if absent else beyond("runner")
+    if st.button(label, type="primary", key="queue", **barred):
+        submitted(study.resolve(source), require_database())
         st.session_state["queued"] = name
         st.rerun()
     with st.expander("The same as a file and a command"):
         text = toml_text(source)
         st.code(text, language="toml")
         st.download_button(f"Download {name}.toml", text, f"{name}.toml", "application/toml")
-        st.code(f"python -m backend submit {name}.toml && python -m backend work", language="bash")
+        own = os.environ.get(plugins.ENVIRONMENT)
+        first = f"export {plugins.ENVIRONMENT}={shlex.quote(own)}\n" if own else ""
+        st.code(f"{first}python -m backend submit {name}.toml && python -m backend work", language="bash")  # fmt: skip
     with st.expander("Configurations"):
         st.dataframe(
             [{"configuration": label} for label in told["configurations"]],

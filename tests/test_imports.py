@@ -57,6 +57,20 @@ def test_parts_import_neither_the_database_nor_one_another(kind: str) -> None:
         assert not siblings, f"{path.name} imports {siblings}"
 
 
+def test_python_users_interface_stands_on_top_of_all_and_beside_the_command_line() -> None:
+    names = imported(ROOT / "backend" / "api.py")
+    assert not [name for name in names if starts(name, "backend.commands", "torch", "alembic")]
+    ours = [path for folder in ("backend", "db", "pages") for path in files(folder)]
+    assert not [p for p in [*ours, ROOT / "app.py"] if any(starts(n, "backend.api") for n in imported(p))]  # fmt: skip
+
+
+@pytest.mark.parametrize("module", ["plugins", "plugin_places", "plugin_rules", "plugin_code", "plugin_loading", "declarations"])  # fmt: skip
+def test_plugins_are_found_without_database_and_torch(module: str) -> None:
+    names = imported(ROOT / "backend" / f"{module}.py")
+    heavy = ("db", "torch", "numpy", "pandas", "streamlit", *(f"backend.{kind}" for kind in PARTS))
+    assert not [name for name in names if starts(name, *heavy)]
+
+
 @pytest.mark.parametrize(
     "module", ["frontier", "recovery", "statistics", "plan", "study", "catalogue"]
 )

@@ -1,6 +1,6 @@
 """What can stand on an axis: the objectives, every declared metric of a study, and what a configuration cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,15 @@ COSTS = {
     "peak_memory": ("peak memory", "bytes"),
     "inference_overhead": ("inference overhead", "× the base"),
     "search_flops": ("FLOPs of the search", ""),
+}
+
+# What the frontier is drawn over before somebody chooses.
+FIRST = {"x": "utility", "y": "robust_forget_quality", "size": "compute"}
+# Others' results name their metrics themselves.
+ALIKE = {
+    "x": ("utility", "retain"),
+    "y": ("forget_quality", "uds", "depth", "forget"),
+    "size": ("priv", "mem"),
 }
 
 
@@ -68,6 +77,16 @@ def axes_of(document: Mapping[str, Any]) -> dict[str, Axis]:
     for name, (label, unit) in COSTS.items():
         if any(row[name] for row in rows):
             found[name] = Axis(name, label, "down", unit, 0.0)
+    return found
+
+
+def first_axes(names: Sequence[str]) -> list[str]:
+    """Across, up and size: the objectives where there are any, else what is called like them, else the first columns that are known."""
+    found: list[str] = []
+    for key, wanted in FIRST.items():
+        left = [name for name in names if name not in found] or list(names)
+        alike = [name for word in ALIKE[key] for name in left if word in name]
+        found.append(wanted if wanted in names else (alike or left)[0])
     return found
 
 

@@ -13,10 +13,17 @@ Verbs = Any  # what argparse calls _SubParsersAction
 def verb(
     verbs: Verbs, name: str, do: Callable[[argparse.Namespace], int | None], summary: str
 ) -> argparse.ArgumentParser:
-    """Add a verb that is done by `do`, with `--json` for scripts."""
+    """Add a verb that is done by `do`, with `--json` for scripts and `--plugin` for parts of your own."""
     added: argparse.ArgumentParser = verbs.add_parser(name, help=summary, description=summary)
     added.set_defaults(do=do)
     added.add_argument("--json", action="store_true", help="print one JSON document, nothing else")
+    added.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a file, or a folder of files, with methods, attacks, metrics, options or settings of your own",
+    )
     return added
 
 

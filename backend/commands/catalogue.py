@@ -27,6 +27,8 @@ def _parts(arguments: argparse.Namespace) -> None:
         print(f"{part.name}  ({part.label})\n  {part.summary}")
         if part.source:
             print(f"  Source: {part.source}")
+        if part.file:
+            print(f"  Plugin: {part.file}")
         for parameter in part.parameters:
             line = f"{parameter.name} = {parameter.default!r}: {parameter.help}"
             print(textwrap.fill(line, 100, initial_indent="    ", subsequent_indent="      "))

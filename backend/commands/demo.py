@@ -56,20 +56,19 @@ def _interrupt(*_: Any) -> None:
 
 
 def _study(arguments: argparse.Namespace) -> int:
-    from backend import plan, study
-    from backend.commands.queue import Progress, work_off
+    from backend import study
     from backend.commands.results import print_frontier
     from backend.engines.choosing import chosen
     from backend.engines.devices import Devices
     from backend.results import frontier_document
-    from db import writes
+    from backend.submission import submitted
+    from backend.working import Progress, work_off
 
     place = chosen(arguments.engine, arguments.engine_option, Devices())
     resolved = study.resolve(study.load("quick"))
     engine = database()
-    rows = plan.as_rows(resolved.runs)
-    done = writes.submit(engine, name="quick", document=resolved.document, runs=rows)
-    print(f"quick: {done.new} new runs, {done.existing} exist.", file=sys.stderr, flush=True)
+    done = submitted(resolved, engine)
+    print(f"quick: {done['new']} new runs, {done['existing']} exist.", file=sys.stderr, flush=True)
     status = work_off(arguments.slots, True, 30.0, Progress(engine).tell, place)
     document = frontier_document(engine, "quick")
     show(document) if arguments.json else print_frontier(document)

@@ -17,7 +17,7 @@ def add(verbs: Verbs) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    checks = [_python(), _torch(), _gpu(), _devices(), _database(), _disk(), _browser()]
+    checks = [_python(), _torch(), _gpu(), _devices(), _database(), _disk(), _plugins(), _browser()]
     if arguments.json:
         show(checks)
     else:
@@ -86,6 +86,16 @@ def _disk() -> dict[str, Any]:
     free = shutil.disk_usage(place).free
     says = f"{free / 1e9:.1f} GB free at {place}"
     return _check("disk", free > 1e9, says if free > 1e9 else f"{says}; free some space")
+
+
+def _plugins() -> dict[str, Any]:
+    from backend import plugins
+
+    found = plugins.found()
+    if found.refused:
+        return _check("plugins", False, " ".join(found.refused))
+    names = ", ".join(name for _, name in found.parts)
+    return _check("plugins", True, names or "none; docs/python.md says how to write one")
 
 
 def _browser() -> dict[str, Any]:

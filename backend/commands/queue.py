@@ -3,7 +3,7 @@
 import argparse
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -123,74 +123,11 @@ def _work(arguments: argparse.Namespace) -> int:
     devices = Devices(arguments.devices, arguments.sharding)
     devices.check()
     from backend.engines.choosing import chosen
+    from backend.working import Progress, work_off
 
     place = chosen(arguments.engine, arguments.engine_option, devices)
     tell = Progress(database()).tell
     return work_off(arguments.slots, arguments.until_idle, arguments.lease, tell, place)
-
-
-def work_off(
-    slots: int | None,
-    until_idle: bool,
-    lease: float,
-    tell: Callable[[Any], None],
-    place: Any = None,
-) -> int:
-    """Work the queue off on this machine, or at another place of `backend.engines`: 0, or 1 where a run failed."""
-    from backend.worker import WorkerProblem, work
-
-    try:
-        fine = work(
-            database(),
-            slots=slots,
-            until_idle=until_idle,
-            lease_seconds=lease,
-            on_event=tell,
-            place=place,
-        )
-    except WorkerProblem as problem:
-        print(problem, file=sys.stderr)
-        return 1
-    return 0 if fine else 1
-
-
-class Progress:
-    """One line on standard error for every run that ends: how many are done, how long it will take."""
-
-    def __init__(self, engine: Any):
-        import time
-
-        self.engine, self.clock, self.started, self.done = (
-            engine,
-            time.monotonic,
-            time.monotonic(),
-            0,
-        )
-
-    def tell(self, happened: Any) -> None:
-        """Say what happened to a run."""
-        from db import reads
-
-        if happened.kind in ("claimed", "refused"):
-            return
-        line = f"{happened.kind} {happened.text}".rstrip()
-        if happened.run_id is not None:
-            run = reads.run(self.engine, happened.run_id) or {}
-            line = f"{happened.kind:9} {run.get('stage', ''):9} {run.get('name', ''):10}"
-            line += f" seed {run.get('seed', '')}  {run.get('error') or ''}"
-        if happened.kind == "complete":
-            self.done += 1
-            line = f"{self._how_far()}  {line}"
-        print(line.rstrip(), file=sys.stderr, flush=True)
-
-    def _how_far(self) -> str:
-        from db import reads
-
-        counts = reads.counts(self.engine)
-        left = counts.get("waiting", 0) - counts.get("blocked", 0) + counts.get("running", 0)
-        spent = self.clock() - self.started
-        rest = spent / self.done * left
-        return f"[{self.done}/{self.done + left}] {spent:4.0f} s, about {rest:.0f} s left"
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -142,8 +142,7 @@ def _export(arguments: argparse.Namespace) -> None:
     from backend.results import curves
 
     document = _document(arguments)
-    engine = existing_database()
-    found = curves(engine, arguments.study, arguments.revision) if engine else pd.DataFrame()
+    found = curves(existing_database(), arguments.study, arguments.revision)
     files = exports.bundle(document, found, arguments.to, arguments.preset, arguments.reference)
     if arguments.json:
         return show({"directory": str(arguments.to), "files": [str(path) for path in files]})

@@ -10,6 +10,8 @@ from typing import IO
 
 from backend.engines.devices import Devices
 from backend.engines.pipe import Ear, last_line
+from backend.plugin_places import ENVIRONMENT as PLUGINS
+from backend.plugin_places import given_paths
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOT = ("-m", "backend", "run", "--serve")
@@ -122,7 +124,9 @@ def environment(home: Path, database_url: str) -> dict[str, str]:
 def ours(home: Path, database_url: str) -> dict[str, str]:
     """The part of it that is ours, on whatever machine."""
     path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH")) if part)
+    theirs = os.pathsep.join(map(str, given_paths(os.environ.get(PLUGINS, ""))))
     return {
+        **({PLUGINS: theirs} if theirs else {}),
         "LETHE_HOME": str(home.absolute()),
         "LETHE_DATABASE_URL": database_url,
         "PYTHONPATH": path,

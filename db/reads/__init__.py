@@ -34,6 +34,7 @@ from db.reads.queue import (
     paused,
     queue,
     runs_in,
+    unfinished,
     workers,
 )
 from db.reads.reports import (
@@ -164,6 +165,7 @@ __all__ = [
     "tokens_with",
     "trash",
     "trashed_runs",
+    "unfinished",
     "views",
     "workers",
 ]

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-from sqlalchemy import Engine, func, select
+from sqlalchemy import ColumnElement, Engine, exists, func, select
 
 from db.live import KEPT
-from db.models import STATES, Event, Flag, Run, Worker, now
+from db.models import STATES, Event, Flag, Run, StudyRun, Worker, now
 from db.reads.frames import RUN_COLUMNS, frame, value
 from db.session import reader
 
@@ -89,13 +89,25 @@ def flag(engine: Engine, name: str) -> str | None:
     return found
 
 
-def idle(engine: Engine, waiting_counts: bool = True) -> bool:
-    """Whether nothing runs and, with `waiting_counts`, nothing can become ready either."""
-    query = select(Run.id).where(Run.state == "running").limit(1)
+def idle(engine: Engine, waiting_counts: bool = True, study_id: int | None = None) -> bool:
+    """Whether nothing runs and, with `waiting_counts`, nothing can become ready either; of all, or of a study's runs."""
+    mine = [] if study_id is None else [_of_study(study_id)]
+    query = select(Run.id).where(Run.state == "running", *mine).limit(1)
     if value(engine, query) is not None:
         return False
-    ready = (Run.state == "waiting", Run.blocked_by.is_(None), KEPT)
+    ready = (Run.state == "waiting", Run.blocked_by.is_(None), KEPT, *mine)
     return not waiting_counts or value(engine, select(Run.id).where(*ready).limit(1)) is None
+
+
+def _of_study(study_id: int) -> ColumnElement[bool]:
+    return exists().where(StudyRun.run_id == Run.id, StudyRun.study_id == study_id)
+
+
+def unfinished(engine: Engine, study_id: int) -> list[int]:
+    """A study's runs that are at work, or that can still come to be: no failed or cancelled run is above them."""
+    left = (Run.state.in_(("waiting", "running")), Run.blocked_by.is_(None), KEPT)
+    with reader(engine).connect() as c:
+        return list(c.execute(select(Run.id).where(*left, _of_study(study_id))).scalars())
 
 
 def cancel_requests(engine: Engine, worker_id: str) -> set[int]:
@@ -110,9 +122,12 @@ def last_event(engine: Engine) -> int:
     return int(value(engine, select(func.max(Event.id))) or 0)
 
 
-def failed_since(engine: Engine, event_id: int) -> list[int]:
-    """The runs that failed after an event."""
+def failed_since(engine: Engine, event_id: int, study_id: int | None = None) -> list[int]:
+    """The runs that failed after an event, all or a study's."""
     query = select(Event.run_id).where(Event.id > event_id, Event.kind == "failed")
+    if study_id is not None:
+        held = select(StudyRun.run_id).where(StudyRun.study_id == study_id)
+        query = query.where(Event.run_id.in_(held))
     with reader(engine).connect() as c:
         return [run_id for run_id in c.execute(query).scalars() if run_id is not None]
 

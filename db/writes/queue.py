@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, exists, select, update
 from sqlalchemy.orm import aliased
 
-from db.models import Flag, Run, RunInput
+from db.models import Flag, Run, RunInput, StudyRun
 from db.writes.results import store_artifacts
 from db.writes.rows import block, clock, event
 
@@ -23,16 +23,18 @@ class Claim:
     attempt: int
 
 
-def claim(engine: Engine, worker_id: str, lease_seconds: float) -> Claim | None:
+def claim(
+    engine: Engine, worker_id: str, lease_seconds: float, study_id: int | None = None
+) -> Claim | None:
     """Take the oldest ready run of the highest priority; None where none is ready, or all is paused.
 
-    Two workers never get the same run.
+    Two workers never get the same run. With `study_id` only runs of that revision of a study are looked at.
     """
     with engine.begin() as c:
         at = clock(c)
         row = c.execute(
             update(Run)
-            .where(Run.id == _next_ready().scalar_subquery(), Run.state == "waiting")
+            .where(Run.id == _next_ready(study_id).scalar_subquery(), Run.state == "waiting")
             .values(
                 **dict.fromkeys(("finished_at", "error", "traceback", *AWAY))
                 | {"state": "running", "attempt": Run.attempt + 1, "worker_id": worker_id}
@@ -47,14 +49,16 @@ def claim(engine: Engine, worker_id: str, lease_seconds: float) -> Claim | None:
     return Claim(row.id, row.attempt)
 
 
-def _next_ready() -> Any:
+def _next_ready(study_id: int | None = None) -> Any:
     parent, given = aliased(Run), aliased(Run)
+    mine = exists().where(StudyRun.run_id == Run.id, StudyRun.study_id == study_id)
     return (
         select(Run.id)
         .where(
             Run.state == "waiting",
             Run.blocked_by.is_(None),
             Run.trashed_at.is_(None),
+            *([] if study_id is None else [mine]),
             ~exists().where(parent.id == Run.parent_id, parent.state != "complete"),
             ~exists().where(
                 RunInput.run_id == Run.id, given.id == RunInput.input_id, given.state != "complete"

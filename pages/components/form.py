@@ -36,6 +36,8 @@ def part_form(kind: str, name: str, given: dict[str, Any], key: str, grid: bool 
     """
     part = catalogue.part(kind, name)
     st.caption(f"{part.summary} *{part.source}*" if part.source else part.summary)
+    if part.file:
+        st.caption(f"From the plugin `{part.file}`.")
     if kind == "methods":
         st.markdown(" ".join(f":gray-badge[{badge}]" for badge in badges.of_method(part.declared)))
     form = PartForm({"name": name}, [])

@@ -1,21 +1,14 @@
 """What the reader asks of the frontier: axes, budget, limits, bands; all of it in the address."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
 
-from backend.charts.axes import Axis
+from backend.charts.axes import Axis, first_axes
 from backend.limits import Limits
 
-DEFAULTS = {"x": "utility", "y": "robust_forget_quality", "size": "compute"}
-# Others' results name their metrics themselves.
-ALIKE = {
-    "x": ("utility", "retain"),
-    "y": ("forget_quality", "uds", "depth", "forget"),
-    "size": ("priv", "mem"),
-}
 LABELS = {"x": "Across", "y": "Up", "size": "Size"}
 
 
@@ -34,7 +27,7 @@ def view(axes: Mapping[str, Axis], largest: int) -> View:
     """Controls in one row; their values stand in the address."""
     names, columns = list(axes), st.columns([3, 4, 3, 3, 2], vertical_alignment="bottom")
     chosen = []
-    for column, (key, label), default in zip(columns[:3], LABELS.items(), _defaults(names), strict=True):  # fmt: skip
+    for column, (key, label), default in zip(columns[:3], LABELS.items(), first_axes(names), strict=True):  # fmt: skip
         chosen.append(
             column.selectbox(
                 label,
@@ -64,16 +57,6 @@ def view(axes: Mapping[str, Axis], largest: int) -> View:
     )
     x, y, size = chosen
     return View(x, y, size, min(budget, largest), bands)
-
-
-def _defaults(names: Sequence[str]) -> list[str]:
-    """The objectives where there are any, else what is called like them, else the first columns that are known."""
-    found: list[str] = []
-    for key, wanted in DEFAULTS.items():
-        left = [name for name in names if name not in found] or list(names)
-        alike = [name for word in ALIKE[key] for name in left if word in name]
-        found.append(wanted if wanted in names else (alike or left)[0])
-    return found
 
 
 def limits(frame: pd.DataFrame) -> Limits:

@@ -4,13 +4,16 @@ import pandas as pd
 import streamlit as st
 from sqlalchemy import Engine
 
+from backend import plugins
 from db import reads
 from db.session import DatabaseProblem, open_database
 from pages.components.shown import plain, size
 
 
 def sidebar() -> None:
-    """The worker's pulse and the queue in two lines; a database problem is the page's to tell."""
+    """The worker's pulse and the queue in two lines, and refused plugins; a database problem is the page's to tell."""
+    for sentence in plugins.refused():
+        st.sidebar.error(plain(sentence))
     try:
         engine = open_database(create=False)
     except DatabaseProblem:

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 from sqlalchemy import Engine
 
-from backend import results
+from backend import plugins, results
 from backend.stage import UserError
 from db import reads
 from db.session import DatabaseProblem, open_database
@@ -42,7 +42,7 @@ def document(
     found = engine()
     assert found is not None
     try:
-        version = reads.finished_version(found)
+        version = f"{reads.finished_version(found)}/{plugins.state()}"
         return _document(str(found.url), name, budget, attacker_flops, version)
     except UserError as mistake:
         st.error(str(mistake))

@@ -57,7 +57,7 @@ def _recipe(given: dict[str, Any], key: str, problems: list[str]) -> dict[str, A
             same = start if start.get("name") == name else {}
             found[stage] = _parameters("methods", name, same, f"{key}-{stage}", problems)
             with column:
-                found[stage] |= _options(name, same, f"{key}-{stage}", problems)
+                found[stage] = {**found[stage], **_options(name, same, f"{key}-{stage}", problems)}
     if found:
         found |= _around(given, key, problems)
     return found
@@ -87,7 +87,8 @@ def _around(given: dict[str, Any], key: str, problems: list[str]) -> dict[str, A
 def _options(name: str, given: dict[str, Any], key: str, problems: list[str]) -> dict[str, Any]:
     """What a method is combined with: for every slot that it takes an option or none."""
     found: dict[str, Any] = {}
-    taken = slots(catalogue.part("methods", name))
+    known = {part.name: part for part in catalogue.parts("methods")}
+    taken = slots(known[name]) if name in known else ()
     if not taken:
         return found
     with st.expander("Combined with", expanded=any(slot in given for slot in taken)):
@@ -96,7 +97,7 @@ def _options(name: str, given: dict[str, Any], key: str, problems: list[str]) ->
             start = named(given[slot]) if slot in given else {}
             label = slot.replace("_", " ").capitalize()
             name = _choice(label, ["none", *names], start, f"{key}-{slot}")
-            if name != "none":
+            if name != "none" and _is_here("options", name, problems):
                 same = start if start.get("name") == name else {}
                 form = part_form("options", name, same, f"{key}-{slot}")
                 problems += form.problems
@@ -122,7 +123,10 @@ def attacks_form(
 
 
 def _choice(label: str, options: list[str], given: dict[str, Any], key: str) -> str:
-    index = options.index(given["name"]) if given.get("name") in options else 0
+    """The chosen name; one that is given and not here is among them, so that nothing is left out unseen."""
+    start = given.get("name")
+    options = options if start is None or start in options else [*options, start]
+    index = options.index(start) if start is not None else 0
     return str(st.selectbox(label, options, index=index, key=key))
 
 
@@ -130,6 +134,8 @@ def _parameters(
     kind: str, name: str, given: dict[str, Any], key: str, problems: list[str]
 ) -> dict[str, Any]:
     """A part's form, folded; what differs from the defaults and what is wrong shows below it."""
+    if not _is_here(kind, name, problems):
+        return given
     with st.expander(f"Parameters of {name}", expanded=False):
         form = part_form(kind, name, given, key)
     problems += form.problems
@@ -138,6 +144,17 @@ def _parameters(
     if not form.problems:
         st.caption(differing(form))
     return form.table
+
+
+def _is_here(kind: str, name: str, problems: list[str]) -> bool:
+    """Whether there is such a part; where there is none, a plugin's that is absent say, what helps is said."""
+    try:
+        catalogue.part(kind, name)
+    except UserError as mistake:
+        problems.append(str(mistake))
+        st.error(str(mistake))
+        return False
+    return True
 
 
 def differing(form: PartForm) -> str:

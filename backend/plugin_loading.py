@@ -1,0 +1,93 @@
+"""Importing a plugin's file, once a part of it is to work: under a name that holds the hash of its source.
+
+So an edited file is another module, in a process that goes on too; no stale bytecode of it is read and none is written beside
+it. A package's module keeps its own name, and is refused where it was edited since this process imported it.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import FileFinder, ModuleSpec, SourceFileLoader
+from types import CodeType, ModuleType
+from typing import Any
+
+from backend import plugins
+from backend.plugin_places import Place
+from backend.stage import UserError
+
+PREFIX = "lethe_plugin_"
+# Packages' modules: the hash of the source under which they were imported.
+_imported: dict[str, str] = {}
+
+
+def module_of(kind: str, name: str) -> ModuleType:
+    """The module of a plugin's part.
+
+    Raises:
+        UserError: no plugin that is installed here has it, it was edited since it was imported, or it cannot be imported
+    """
+    known = plugins.found()
+    part = known.parts.get((kind, name))
+    if part is None:
+        raise UserError(f"The {kind.removesuffix('s')} {name} is not here. {plugins.advice()}")
+    place = known.places[kind, name]
+    try:
+        return _of_package(place, part.code) if place.module else _of_file(place, part.code)
+    except UserError:
+        raise
+    except Exception as problem:  # whatever the user's file does when it is imported
+        raise UserError(f"The plugin {place.file} cannot be imported: {type(problem).__name__}: {problem}.") from problem  # fmt: skip
+
+
+def check_code(planned: dict[str, str]) -> None:
+    """UserError where a plugin's part is not here, or not with the source with which its run was planned.
+
+    `planned` maps `KIND NAME` to the hash of the source.
+    """
+    for key, code in planned.items():
+        kind, _, name = key.partition(" ")
+        named = f"{kind.removesuffix('s')} {name}"
+        part = plugins.part(kind, name)
+        if part is None:
+            raise UserError(f"This run needs the {named} of a plugin that is not here. {plugins.advice()}")  # fmt: skip
+        if part.code != code:
+            raise UserError(f"The plugin {part.file} is not what it was when this run of its {named} was planned ({code} then, {part.code} now); submit the study again.")  # fmt: skip
+
+
+def _of_file(place: Place, code: str) -> ModuleType:
+    package = f"{PREFIX}{code}"
+    if package not in sys.modules:
+        holder = ModuleType(package, "A plugin's folder, as it is while its source has this hash.")
+        holder.__path__ = [str(place.root)]
+        sys.modules[package] = holder
+    return importlib.import_module(f"{package}.{place.file.stem}")
+
+
+def _of_package(place: Place, code: str) -> ModuleType:
+    module = importlib.import_module(place.module)
+    if _imported.setdefault(place.module, code) != code:
+        raise UserError(f"The plugin {place.file} was edited since this process imported it; start it again (a run: retry it).")  # fmt: skip
+    return module
+
+
+class _Afresh(SourceFileLoader):
+    """Compiles what the file holds, whatever lies in __pycache__."""
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+class _Finder(MetaPathFinder):
+    """Finds modules in a plugin's folder, and no others."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: Any = None
+    ) -> ModuleSpec | None:
+        if not fullname.startswith(PREFIX) or not path:
+            return None
+        return FileFinder(next(iter(path)), (_Afresh, [".py"])).find_spec(fullname)
+
+
+sys.meta_path.insert(0, _Finder())

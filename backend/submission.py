@@ -1,0 +1,50 @@
+"""A resolved study into the queue, with what it will cost: what the command line, the Launch page and Python all call."""
+
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Engine
+
+from backend import plan
+from backend.engines.local import default_slots
+from backend.forecast import forecast
+from backend.study import Plan
+from db import reads, writes
+
+
+def planned(resolved: Plan, engine: Engine | None) -> dict[str, Any]:
+    """What submitting would do: `study`, `new` and `existing` runs, and the forecast of the new ones.
+
+    `absent` is there where the study needs data that are not here, so that it cannot be queued as yet.
+    """
+    told = forecast_of(resolved, engine)
+    known = set() if engine is None else reads.existing(engine)
+    told["existing"] = sum(run.fingerprint in known for run in resolved.runs)
+    told["new"] = len(resolved.runs) - told["existing"]
+    absent = resolved.document["setting"].get("absent", "")
+    told |= {"absent": absent} if absent else {}
+    return told | {"study": resolved.document["name"], "revision": None}
+
+
+def submitted(resolved: Plan, engine: Engine) -> dict[str, Any]:
+    """The same of a study that is queued, with its `revision`, and `stopped`: its runs that failed or were cancelled."""
+    told = planned(resolved, engine)
+    rows = plan.as_rows(resolved.runs)
+    done = writes.submit(engine, name=told["study"], document=resolved.document, runs=rows)
+    told |= {"revision": done.revision, "new": done.new, "existing": done.existing}
+    ended = reads.study_runs(engine, done.study_id)["state"].isin(["failed", "cancelled"])
+    return told | {"stopped": int(ended.sum())}
+
+
+def forecast_of(resolved: Plan, engine: Engine | None) -> dict[str, Any]:
+    """The forecast of a plan's new runs as plain values."""
+    history = pd.DataFrame() if engine is None else reads.finished_runs(engine)
+    known = set() if engine is None else reads.existing(engine)
+    return dict(vars(forecast(resolved, known, history, default_slots())))
+
+
+def stored_source(engine: Engine | None, name: str) -> dict[str, Any] | None:
+    """What a study of the database was made from; None where there is no such study, or others' results were imported."""
+    record = reads.study(engine, name) if engine is not None else None
+    source = record.document.get("source") if record else None
+    return {"name": name, **source} if source else None
