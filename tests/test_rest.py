@@ -297,3 +297,9 @@ def test_one_server_has_the_pages_and_the_interface(serve: Any) -> None:
     assert ask("GET", "/status", viewer)[1]["counts"]["complete"] == 0
     with urllib.request.urlopen(address, timeout=20) as page:
         assert b"<title>Streamlit" in page.read()
+
+
+def test_prometheus_gets_its_own_kind_of_text(ask: Ask, engine: Engine) -> None:
+    status, told, headers = ask("GET", "/metrics", token("viewer"))
+    assert status == 200 and headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert b'lethe_runs{state="complete"}' in told

@@ -202,6 +202,6 @@ def test_without_sign_in_everybody_is_admin_and_nothing_is_asked(engine: Engine)
 def test_admins_read_the_log_and_nobody_else(engine: Engine) -> None:
     writes.set_paused(engine, True)
     at = opened("9_Data.py", "ada", part="Log")
-    assert not at.exception and list(at.dataframe[-1].value["action"])[:1] == ["set_paused"]
+    assert not at.exception and list(at.dataframe[-1].value["action"])[:1] == ["set paused"]
     at = opened("9_Data.py", "rev", part="Log")
     assert not at.dataframe and "takes the role admin" in told(at)

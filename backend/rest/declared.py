@@ -12,6 +12,7 @@ from backend import service
 from backend.stage import UserError
 
 JSON, ZIP = "application/json", "application/zip"
+TEXT = "text/plain; version=0.0.4; charset=utf-8"  # as Prometheus reads it
 
 
 class Taken(BaseModel):
@@ -129,8 +130,16 @@ ROUTES = (
     Route("POST", "/pause", "runner", "Stop claiming; what runs goes on", Nothing, lambda asked: service.pause(True)),
     Route("POST", "/resume", "runner", "Go on claiming", Nothing, lambda asked: service.pause(False)),
     Route("GET", "/frontier", "viewer", "The frontier of a study", Frontier, _frontier),
+    Route("GET", "/metrics", "viewer", "Queue, workers, machines, disk and what runs took, for Prometheus", Nothing, lambda asked: _metered(), TEXT),
     Route("GET", "/export", "viewer", "A study's data, plots, tables and manifest", Export, _export, ZIP),
 )  # fmt: skip
+
+
+def _metered() -> str:
+    from backend.metering import exposition
+    from db.session import open_database
+
+    return exposition(open_database(create=False))
 
 
 def _described() -> Any:

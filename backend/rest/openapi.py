@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from backend.rest.declared import ZIP, Route
+from backend.rest.declared import JSON, ZIP, Route
 
 PREFIX = "/api/v1"
 REFUSALS = {
@@ -44,7 +44,8 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
 
 def _operation(route: Route) -> dict[str, Any]:
     binary = {"type": "string", "contentMediaType": ZIP}
-    schema = binary if route.gives == ZIP else {"description": "As `--json` prints it."}
+    schemas = {JSON: {"description": "As `--json` prints it."}, ZIP: binary}
+    schema = schemas.get(route.gives, {"type": "string"})
     answers: dict[str, Any] = {"200": {"description": "Done", "content": {route.gives: {"schema": schema}}}}  # fmt: skip
     refused = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     kept = REFUSALS if route.role else {"429": REFUSALS["429"]}

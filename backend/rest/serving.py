@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute
 from starlette.routing import Route as Served
 
 from backend.access import Actor, Refused, acting, bearer
-from backend.rest.declared import JSON, ROUTES, ZIP, Route
+from backend.rest.declared import JSON, ROUTES, TEXT, ZIP, Route
 from backend.rest.limits import Buckets
 from backend.rest.openapi import PREFIX
 from backend.stage import UserError
@@ -145,6 +145,8 @@ def _sent(route: Route, found: Any) -> Response:
     if route.gives == ZIP:
         named = {"Content-Disposition": 'attachment; filename="lethe-export.zip"'}
         return Response(found, headers={**HEADERS, **named}, media_type=ZIP)
+    if route.gives == TEXT:
+        return Response(found, headers={**HEADERS, "Content-Type": TEXT})
     status = 503 if route.path == "/health" and found["state"] != "ok" else 200
     return Response(_text(found), status, HEADERS, JSON)
 

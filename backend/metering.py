@@ -1,0 +1,77 @@
+"""What a monitor reads: the queue, the workers and their machines, the disk, and what runs took, in Prometheus' text format."""
+
+import math
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from sqlalchemy import Engine
+
+from db import reads
+from db.session import home
+
+
+def exposition(engine: Engine | None) -> str:
+    """All figures now; without a database only that of the disk."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Figures(engine))
+    return generate_latest(registry).decode()
+
+
+class _Figures:
+    """Read anew for every request, so that a figure is never older than the answer that holds it."""
+
+    def __init__(self, engine: Engine | None):
+        self._engine = engine
+
+    def collect(self) -> Iterator[Metric]:
+        yield _gauge("lethe_disk_free_bytes", "Free where the models lie", [({}, _free())])
+        if self._engine is None:
+            return
+        counts = reads.counts(self._engine)
+        blocked = counts.pop("blocked")
+        yield _gauge("lethe_runs", "Runs by state", [({"state": state}, count) for state, count in counts.items()])  # fmt: skip
+        yield _gauge("lethe_runs_blocked", "Waiting runs below a failed or cancelled one", [({}, blocked)])  # fmt: skip
+        yield _gauge("lethe_queue_paused", "1 where nothing is claimed", [({}, reads.paused(self._engine))])  # fmt: skip
+        yield from _of_workers(reads.workers(self._engine).to_dict("records"))
+        yield from _of_stages(reads.cost_history(self._engine).to_dict("records"))
+
+
+def _of_workers(workers: list[dict[Any, Any]]) -> Iterator[Metric]:
+    """`workers` as `db.reads.workers` gives them; those that stopped are not among them."""
+    by_worker = [({"worker": str(one["id"]), "host": str(one["host"])}, one) for one in workers]
+    yield _gauge("lethe_worker_slots", "Runs at a time", [(who, one["slots"]) for who, one in by_worker])  # fmt: skip
+    yield _gauge("lethe_worker_silent_seconds", "Since a worker's last sign of life", [(who, one["age"]) for who, one in by_worker])  # fmt: skip
+    told = [(who, one["machine"]) for who, one in by_worker if one["machine"]]
+    for name in ("used", "total"):
+        yield _gauge(f"lethe_worker_memory_{name}_bytes", f"Memory of its machine, {name}", [(who, one[f"memory_{name}"]) for who, one in told])  # fmt: skip
+    cards = [({**who, "gpu": str(k), "name": card["name"]}, card) for who, one in told for k, card in enumerate(one["gpus"])]  # fmt: skip
+    for name, unit in (("used", "memory_used_bytes"), ("total", "memory_total_bytes"), ("busy", "busy_percent")):  # fmt: skip
+        yield _gauge(f"lethe_worker_gpu_{unit}", f"GPUs of its machine, {name}", [(who, card[name]) for who, card in cards])  # fmt: skip
+
+
+def _of_stages(history: list[dict[Any, Any]]) -> Iterator[Metric]:
+    """Sums over the complete runs that the database holds now. Gauges: a deleted run takes its part away."""
+    by_stage = [({"stage": str(one["stage"]), "name": str(one["name"])}, one) for one in history]
+    for name, words in (("runs", "Complete runs"), ("seconds", "Time that they took"), ("flops", "FLOPs that they took")):  # fmt: skip
+        yield _gauge(f"lethe_complete_{name}", words, [(of, one[name]) for of, one in by_stage])
+
+
+def _gauge(name: str, words: str, values: list[tuple[dict[str, str], Any]]) -> Metric:
+    """One figure for every set of labels; all sets have the same names."""
+    labels = list(values[0][0]) if values else []
+    made = GaugeMetricFamily(name, words, labels=labels)
+    for of, value in values:
+        number = float(value)
+        if math.isfinite(number):
+            made.add_metric([of[label] for label in labels], number)
+    return made
+
+
+def _free() -> int:
+    place = home().absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
