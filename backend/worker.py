@@ -22,6 +22,7 @@ from backend.engines.choosing import Elsewhere, Here
 from backend.engines.devices import Devices
 from backend.engines.interface import AnySlot
 from backend.engines.machine import machine
+from backend.herald import Herald, webhook
 from backend.leases import Watch
 from backend.playground.attendant import Attendant, ending
 from backend.stage import RunFailed
@@ -44,7 +45,7 @@ class Happened:
     """What a worker tells while it works.
 
     `kind` is started, claimed, complete, failed, cancelled, returned, refused, lost, asked, rested,
-    problem, stopping or stopped.
+    ended (a study), problem, stopping or stopped.
     """
 
     kind: str
@@ -162,6 +163,7 @@ class _Worker:
         self._pulse = _Timer(max(0.5, min(5.0, lease_seconds / 3)))
         self._prompts = _Timer(POLL_SECONDS)
         self._attendant = Attendant(engine, home, lambda kind, text: tell(Happened(kind, text)))
+        self._herald = Herald(engine, lambda kind, text: tell(Happened(kind, text)), webhook())
 
     def stop(self, caught: int | None = None) -> None:
         """Stop at the next opportunity; asked twice, at once."""
@@ -190,6 +192,7 @@ class _Worker:
                 post.slot.signal(signal.SIGKILL)
             for post in list(self._posts):
                 self._ended(post)
+            self._patiently(self._herald.close)
             self._patiently(lambda: writes.stop_worker(self.engine, self.id))
             self._selector.close()
             self.tell(Happened("stopped"))
@@ -232,6 +235,7 @@ class _Worker:
             post.ready, post.slot.ever_ready, self._deaths = True, True, 0
         elif len(words) == 3 and words[0] == "done" and post.claim:
             self.tell(Happened(words[2], run_id=post.claim.run_id))
+            self._herald.run_ended(post.claim.run_id)
             post.claim, post.deadline, post.asked = None, None, False
 
     def _ended(self, post: _Post) -> None:
@@ -284,6 +288,7 @@ class _Worker:
             over = self._watch.over(writes.leases(self.engine))
             self._hungry |= bool(writes.reap(self.engine, over))
             writes.reap_prompts(self.engine)
+            self._herald.look()
         if self._prompts():
             self._attendant.look()
         if self._cancels() and any(post.claim for post in self._posts):

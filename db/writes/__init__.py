@@ -13,6 +13,11 @@ from db.writes.control import (
     set_paused,
     set_priority,
 )
+from db.writes.endings import (
+    Ended,
+    take_ended,
+    told,
+)
 from db.writes.imports import (
     Imported,
     forget_files,
@@ -97,6 +102,7 @@ from db.writes.workers import (
 
 __all__ = [
     "Claim",
+    "Ended",
     "Lease",
     "Deleted",
     "Imported",
@@ -160,6 +166,8 @@ __all__ = [
     "set_priority",
     "stop_worker",
     "submit",
+    "take_ended",
+    "told",
     "trash_runs",
     "trash_study",
 ]

@@ -1,0 +1,109 @@
+"""The end of a study is told once, to a real server."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from backend import herald
+from backend.stage import UserError
+from backend.worker import work
+from db import reads, writes
+from tests.in_browser import free_port
+from tests.small_study import database, run, submit, submit_real
+
+pytestmark = pytest.mark.both_databases
+
+
+@pytest.fixture
+def engine(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    return database(tmp_path, monkeypatch)
+
+
+@contextmanager
+def listening(statuses: Iterator[int]) -> Iterator[tuple[str, list[Any]]]:
+    """A server that answers with these statuses; its address, and what it was told."""
+    heard: list[Any] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status = next(statuses, 200)
+            heard.append((status, json.loads(body)))
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *words: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook", heard
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def end(engine: Engine, how: str) -> int:
+    claim = writes.claim(engine, "w", 30.0)
+    assert claim is not None
+    if how == "fail":
+        writes.fail(engine, claim.run_id, claim.attempt, "no")
+    else:
+        writes.complete(engine, claim.run_id, claim.attempt, {})
+    return claim.run_id
+
+
+def test_an_end_is_taken_once_and_again_after_more_work(engine: Engine) -> None:
+    submit(engine, run("a"), run("b", "a"), run("c"))
+    first = end(engine, "fail")
+    assert writes.take_ended(engine, [first]) == []  # c is still to be done
+    last = end(engine, "complete")
+    counts = {"failed": 1, "blocked": 1, "complete": 1}
+    assert writes.take_ended(engine, [first, last]) == [writes.Ended("study", 1, counts)]
+    assert writes.take_ended(engine, [first, last]) == []
+    writes.retry(engine, [first])
+    assert writes.take_ended(engine, [first]) == []
+    end(engine, "complete")
+    end(engine, "complete")
+    assert [one.counts for one in writes.take_ended(engine, [first])] == [{"complete": 3}]
+    assert (reads.events(engine)["kind"] == "study ended").sum() == 2
+
+
+def test_a_worker_sends_one_message(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(herald, "PAUSES", (0.1, 0.1))
+    submit_real(engine)
+    with listening(iter([500, 200])) as (address, heard):
+        monkeypatch.setenv("LETHE_WEBHOOK", address)
+        assert work(engine, slots=2, until_idle=True)
+    assert [status for status, _ in heard] == [500, 200]  # it tried again
+    told = heard[1][1]
+    runs = len(reads.study_runs(engine, 1))
+    assert told == {
+        "text": f"Study small has ended: {runs} complete of {runs} runs.",
+        "event": "study ended", "study": "small", "revision": 1, "complete": True, "runs": {"complete": runs},
+    }  # fmt: skip
+
+
+def test_nobody_listening_hinders_nobody(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(herald, "PAUSES", (0.1, 0.1))
+    submit(engine, run("a"))
+    said: list[tuple[str, str]] = []
+    one = herald.Herald(engine, lambda *words: said.append(words), f"http://127.0.0.1:{free_port()}")  # fmt: skip
+    one.run_ended(end(engine, "complete"))
+    one.close()
+    assert [kind for kind, _ in said] == ["ended", "problem"]
+    assert "127.0.0.1 could not be told" in said[1][1]
+
+
+@pytest.mark.parametrize("address", ["file:///etc/passwd", "example.org/hook", "ftp://x"])
+def test_an_address_that_is_none_is_refused_before_work_starts(engine: Engine, monkeypatch: pytest.MonkeyPatch, address: str) -> None:  # fmt: skip
+    monkeypatch.setenv("LETHE_WEBHOOK", address)
+    with pytest.raises(UserError, match="begins with http"):
+        work(engine, slots=1, until_idle=True)
