@@ -21,6 +21,8 @@ from db import reads
 from db.session import revisions
 
 FORMATS = ("csv", "jsonl")
+# Whoever may look may take all away, but not what only admins see.
+PRIVATE = ("api_token", "audit_entry")
 
 
 def study_bundle(engine: Engine, name: str) -> bytes:
@@ -60,14 +62,14 @@ def _json(document: Mapping[str, Any]) -> bytes:
 
 
 def write_database(engine: Engine, out: IO[bytes], ending: str = "csv") -> dict[str, int]:
-    """Write every table as a file of a zip archive, with a manifest; how many rows each has.
+    """Write every table but the tokens and the log as a file of a zip archive, with a manifest; how many rows each has.
 
     `csv` neutralises what a spreadsheet would run; `jsonl` has one JSON object a row, exactly as stored.
     """
     write = {"csv": _csv_lines, "jsonl": _json_lines}[ending]
     counts, sums = {}, {}
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in reads.row_counts(engine):
+        for name in [name for name in reads.row_counts(engine) if name not in PRIVATE]:
             digest, count = hashlib.sha256(), -1 if ending == "csv" else 0
             with archive.open(f"{name}.{ending}", "w", force_zip64=True) as file:
                 for line in write(engine, name):

@@ -60,7 +60,8 @@ def test_all_tables_with_all_rows(both: None, ending: str) -> None:
     engine = require_database()
     out = io.BytesIO()
     counts = write_database(engine, out, ending)
-    assert counts == reads.row_counts(engine)
+    every = reads.row_counts(engine)
+    assert every["audit_entry"] and counts == {name: every[name] for name in every.keys() - {"api_token", "audit_entry"}}  # fmt: skip
     archive = zipfile.ZipFile(out)
     manifest = json.loads(archive.read("manifest.json"))
     assert manifest["rows"] == counts
