@@ -1,15 +1,14 @@
 import os
-import subprocess
 import threading
 import time
-from contextlib import contextmanager
 
 import pandas as pd
 import pytest
 
 from backend import child, patience, recipe
 from backend.stage import RunFailed
-from db import reads, session, writes
+from db import reads, writes
+from tests.chaos import small_disk
 from tests.small_study import database, numbers, run, submit, submit_real
 
 
@@ -137,20 +136,13 @@ def test_a_run_that_another_attempt_holds_by_now_writes_nothing_more(engine):
     assert reads.run(engine, 1)["state"] == "running"
 
 
-@contextmanager
-def small_disk(folder, size):
-    """A file system of that size; skips the test where this machine does not let us make one."""
-    folder.mkdir(exist_ok=True)
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True
-    )
-    if done.returncode:
-        pytest.skip("no file system could be mounted here: " + done.stderr.decode().strip())
-    try:
-        yield folder
-    finally:
-        session._engines.clear()
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+def submitted_onto(disk, monkeypatch):
+    """A study whose models shall lie on that disk, which is full; the database is elsewhere."""
+    monkeypatch.setenv("LETHE_DATABASE_URL", f"sqlite:///{disk.parent}/elsewhere.db")
+    engine = database(disk, monkeypatch)
+    submit_real(engine)
+    fill(disk / "ballast")
+    return engine
 
 
 def fill(path):
@@ -164,12 +156,8 @@ def fill(path):
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs root")
 def test_a_full_disk_fails_the_run_with_a_sentence_and_harms_nothing(tmp_path, monkeypatch):
-    with small_disk(tmp_path / "disk", "2m") as disk:
-        monkeypatch.setenv("LETHE_DATABASE_URL", f"sqlite:///{tmp_path}/elsewhere.db")
-        monkeypatch.setenv("LETHE_HOME", str(disk))
-        engine = session.require_database()
-        submit_real(engine)
-        fill(disk / "ballast")
+    with small_disk(tmp_path / "disk", 2) as disk:
+        engine = submitted_onto(disk, monkeypatch)
         monkeypatch.setattr(patience, "SECONDS", 0.0)
         assert do_next(engine) == "failed"
         assert reads.run(engine, 1)["error"].startswith("The disk is full")
@@ -182,12 +170,8 @@ def test_a_full_disk_fails_the_run_with_a_sentence_and_harms_nothing(tmp_path, m
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs root")
 def test_a_run_waits_while_the_disk_is_full(tmp_path, monkeypatch):
-    with small_disk(tmp_path / "disk", "2m") as disk:
-        monkeypatch.setenv("LETHE_DATABASE_URL", f"sqlite:///{tmp_path}/elsewhere.db")
-        monkeypatch.setenv("LETHE_HOME", str(disk))
-        engine = session.require_database()
-        submit_real(engine)
-        fill(disk / "ballast")
+    with small_disk(tmp_path / "disk", 2) as disk:
+        engine = submitted_onto(disk, monkeypatch)
         freed = threading.Timer(6.0, (disk / "ballast").unlink)
         freed.start()
         assert do_next(engine) == "complete"
@@ -197,7 +181,7 @@ def test_a_run_waits_while_the_disk_is_full(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs root")
 def test_a_database_on_a_full_disk_stays_whole(tmp_path, monkeypatch):
-    with small_disk(tmp_path / "disk", "6m") as disk:
+    with small_disk(tmp_path / "disk", 6) as disk:
         engine = database(disk, monkeypatch)
         submit_real(engine)
         assert do_next(engine) == "complete"
