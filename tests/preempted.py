@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from db import session
-from tests.engine_at_work import at_work, base, wait, worker
+from backend.checkpoints import resume_step
+from db import reads, session, writes
+from tests.engine_at_work import ENDLESS, at_work, base, wait, worker
 
 OPTIONS = ["memory_gb=1", "minutes=20"]
 SHORT = [
@@ -44,8 +45,11 @@ def main() -> dict[str, Any]:
         row = wait(engine, taken, lambda row: row["state"] == "complete")
         told["attempt"], told["seconds"] = row["attempt"], time.monotonic() - began
     with worker(engine, "slurm", SHORT):
-        cut = base(engine, STEPS, 1)
-        told["attempts in short time"] = wait(engine, cut, lambda row: row["state"] == "complete")["attempt"]  # fmt: skip
+        cut = base(engine, ENDLESS, 1)
+        wait(engine, cut, lambda row: row["attempt"] == 2 and at_work(row))
+        told["short resumed at"] = resume_step(session.home(), (reads.run(engine, cut) or {})["fingerprint"])  # fmt: skip
+        writes.request_cancel(engine, [cut])
+        wait(engine, cut, lambda row: row["state"] == "cancelled")
     told["events"] = {"taken": events(engine, taken), "cut": events(engine, cut)}
     return told
 

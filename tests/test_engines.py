@@ -88,15 +88,15 @@ def test_slurm_takes_the_machine_away(tmp_path: Path, short: Path, monkeypatch: 
     told = json.loads(inside(SLURM, short, tmp_path, ["-m", "tests.preempted"]))
     assert told["events"]["taken"] == ["claimed", "handed back", "claimed", "complete"]
     assert told["seconds to hand back"] < 15
-    rounds = told["attempts in short time"]
-    assert rounds >= 2
-    assert told["events"]["cut"] == ["claimed", "handed back"] * (rounds - 1) + ["claimed", "complete"]  # fmt: skip
+    cut = ["claimed", "handed back", "claimed", "cancel requested", "cancelled"]
+    assert told["events"]["cut"] == cut and told["short resumed at"] > 0
     found = numbers(database(tmp_path, monkeypatch))
     calm = database(tmp_path / "calm", monkeypatch)
-    for seed in (0, 1):
-        base(calm, STEPS, seed)
-    assert work(calm, slots=2, until_idle=True)
-    pd.testing.assert_frame_equal(found, numbers(calm))
+    base(calm, STEPS, 0)
+    assert work(calm, slots=1, until_idle=True)
+    expected = numbers(calm)
+    taken = found[found["run"].isin(expected["run"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(taken, expected)
 
 
 def test_engines_are_found() -> None:
