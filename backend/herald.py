@@ -36,7 +36,7 @@ def message(ended: Ended) -> dict[str, Any]:
     """What is sent. `text` is what chat services show, the rest is for programs."""
     total = sum(ended.counts.values())
     fine = ended.counts.get("complete", 0) == total
-    text = f"Study {ended.name} has ended: {writes.told(ended.counts)} of {total} runs."
+    text = f"Study {ended.name} has ended: {ended.words} of {total} runs."
     told = {"event": "study ended", "study": ended.name, "revision": ended.revision}
     return {"text": text, **told, "complete": fine, "runs": ended.counts}
 
@@ -60,7 +60,7 @@ class Herald:
         found = writes.take_ended(self.engine, self._ended)
         self._ended = []
         for one in found:
-            self.tell("ended", f"{one.name}: {writes.told(one.counts)}")
+            self.tell("ended", f"{one.name}: {one.words}")
             if self.address:
                 thread = threading.Thread(target=self._send, args=(message(one),), daemon=True)
                 self._sending.append(thread)

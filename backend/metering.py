@@ -1,7 +1,6 @@
 """What a monitor reads: the queue, the workers and their machines, the disk, and what runs took, in Prometheus' text format."""
 
 import math
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy import Engine
 
+from backend.engines.machine import free_disk
 from db import reads
 from db.session import home
 
@@ -27,7 +27,9 @@ class _Figures:
         self._engine = engine
 
     def collect(self) -> Iterator[Metric]:
-        yield _gauge("lethe_disk_free_bytes", "Free where the models lie", [({}, _free())])
+        yield _gauge(
+            "lethe_disk_free_bytes", "Free where the models lie", [({}, free_disk(home())[1])]
+        )
         if self._engine is None:
             return
         counts = reads.counts(self._engine)
@@ -68,10 +70,3 @@ def _gauge(name: str, words: str, values: list[tuple[dict[str, str], Any]]) -> M
         if math.isfinite(number):
             made.add_metric([of[label] for label in labels], number)
     return made
-
-
-def _free() -> int:
-    place = home().absolute()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free

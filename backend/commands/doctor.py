@@ -78,12 +78,10 @@ def _database() -> dict[str, Any]:
 
 
 def _disk() -> dict[str, Any]:
+    from backend.engines.machine import free_disk
     from db.session import home
 
-    place = home().absolute()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    place, free = free_disk(home())
     says = f"{free / 1e9:.1f} GB free at {place}"
     return _check("disk", free > 1e9, says if free > 1e9 else f"{says}; free some space")
 

@@ -1,6 +1,8 @@
-"""What the worker's machine is at: memory, and each GPU's memory and load."""
+"""What a machine is at: memory, each GPU's memory and load, and the room on a disk."""
 
 import contextlib
+import shutil
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -17,6 +19,14 @@ def machine() -> dict[str, Any]:
         "memory_total": int(memory.total),
         "gpus": _gpus(),
     }
+
+
+def free_disk(folder: Path) -> tuple[Path, int]:
+    """Free bytes where the folder lies or would lie, and the nearest place above it that is there."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    return place, shutil.disk_usage(place).free
 
 
 def _gpus() -> list[dict[str, Any]]:

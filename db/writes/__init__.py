@@ -16,7 +16,6 @@ from db.writes.control import (
 from db.writes.endings import (
     Ended,
     take_ended,
-    told,
 )
 from db.writes.imports import (
     Imported,
@@ -167,7 +166,6 @@ __all__ = [
     "stop_worker",
     "submit",
     "take_ended",
-    "told",
     "trash_runs",
     "trash_study",
 ]

@@ -20,6 +20,12 @@ class Ended:
     revision: int
     counts: dict[str, int]
 
+    @property
+    def words(self) -> str:
+        """The states in words, largest first."""
+        order = sorted(self.counts.items(), key=lambda item: -item[1])
+        return ", ".join(f"{count} {state}" for state, count in order)
+
 
 def take_ended(engine: Engine, run_ids: Iterable[int]) -> list[Ended]:
     """The studies of these runs that have ended since they were last taken; nobody gets the same end again."""
@@ -33,20 +39,14 @@ def take_ended(engine: Engine, run_ids: Iterable[int]) -> list[Ended]:
     )
     with engine.begin() as c:
         rows = c.execute(studies.order_by(Study.id).with_for_update(of=Study)).all()
+        states = {row.id: _counts(c, row.id) for row in rows}
+        over = [row for row in rows if not {"waiting", "running"} & states[row.id].keys()]
         found = [
-            Ended(name, revision, _counts(c, study))
-            for study, name, revision in rows
-            if _has_ended(c, study)
+            Ended(row.name, row.revision, states[row.id]) for row in over if _is_new(c, row.id)
         ]
         for one in found:
-            event(c, "study ended", f"{one.name}: {told(one.counts)}")
+            event(c, "study ended", f"{one.name}: {one.words}")
     return found
-
-
-def told(counts: dict[str, int]) -> str:
-    """The states in words, largest first."""
-    order = sorted(counts.items(), key=lambda item: -item[1])
-    return ", ".join(f"{count} {state}" for state, count in order)
 
 
 def _counts(c: Connection, study: int) -> dict[str, int]:
@@ -60,10 +60,8 @@ def _counts(c: Connection, study: int) -> dict[str, int]:
     return found
 
 
-def _has_ended(c: Connection, study: int) -> bool:
-    """Whether it has, and since it was last taken: another run has ended, or one has again."""
-    if {"waiting", "running"} & _counts(c, study).keys():
-        return False
+def _is_new(c: Connection, study: int) -> bool:
+    """Whether this end was not taken yet: since then another run has ended, or one has again."""
     runs = select(StudyRun.run_id).where(StudyRun.study_id == study)
     ends = select(func.max(Event.id)).where(Event.kind.in_(ENDS), Event.run_id.in_(runs))
     last, name = str(c.execute(ends).scalar()), f"study ended {study}"
