@@ -37,17 +37,24 @@ ROWS = 100
 Times = dict[str, list[float]]
 
 
+def batch(step: int) -> list[dict[str, Any]]:
+    """What a run at work might store after a step: its training loss, and accuracies on two splits by kind of item."""
+    places = [("loss", "train", "")]
+    places += [("answer_accuracy", f"{part}_score", f"kind {k}" if k else "") for part in ("forget", "retain") for k in range(ROWS // 2)]  # fmt: skip
+    return [{"metric": metric, "split": split, "category": category, "step": step, "value": 1.0 / (step + number), "standard_error": None, "items": 10} for number, (metric, split, category) in enumerate(places[:ROWS])]  # fmt: skip
+
+
 def write(url: str, number: int, seconds: float) -> None:
     """Be a run at work: store a batch every second, show the progress, and count what was refused or late."""
     engine = session.open_database(url=url)
     assert engine is not None
     claim = writes.claim(engine, f"load {number}", 600.0)
     assert claim is not None, "there was no run to claim"
+    print("ready", flush=True)
     began, step, late = time.monotonic(), 0, 0
     while time.monotonic() - began < seconds:
         step += 1
-        rows = [{"metric": "loss", "split": f"split {k}", "category": "", "step": step, "value": 1.0 / (step + k), "standard_error": None, "items": 10} for k in range(ROWS)]  # fmt: skip
-        stored = writes.record(engine, claim.run_id, claim.attempt, rows)
+        stored = writes.record(engine, claim.run_id, claim.attempt, batch(step))
         wish = writes.heartbeat(engine, claim.run_id, claim.attempt, 600.0, step, 10_000)
         assert stored and wish == "continue", (stored, wish)
         left = began + step - time.monotonic()
@@ -76,10 +83,12 @@ class Reader:
         where = self.address.replace("http", "ws") + "/_stcore/stream"
         async with connect(where, origin=self.address, subprotocols=["streamlit"], max_size=None) as self.socket:  # type: ignore[list-item, arg-type]  # fmt: skip
             listening = asyncio.create_task(self._listen())
-            until = time.monotonic() + seconds
+            until, left = time.monotonic() + seconds, list[str]()
             await asyncio.sleep(self.chance.uniform(0, pause))
             while time.monotonic() < until:
-                await self._open(self.chance.choice(list(PAGES)))
+                if not left:
+                    left = self.chance.sample(list(PAGES), len(PAGES))
+                await self._open(left.pop())
                 await asyncio.sleep(self.chance.uniform(0.5, 1.5) * pause)
             for task in (*self.alone.values(), listening):
                 task.cancel()
@@ -187,10 +196,13 @@ def main(seconds: float, users: int, writers: int, pause: float, calm: float) ->
         idle, wrong = asyncio.run(browsing(address, 1, calm, 2.0))
         url = engine.url.render_as_string(hide_password=False)
         at_work = [started(["tests.load", "--write", str(one), "--seconds", str(seconds), "--url", url]) for one in range(writers)]  # fmt: skip
+        for one in at_work:  # their imports are no load that a study makes
+            assert one.stdout is not None and one.stdout.readline() == "ready\n"
         process, before = psutil.Process(server.pid), time.monotonic()
-        spent = sum(process.cpu_times()[:2])
+        spent, memory = sum(process.cpu_times()[:2]), [process.memory_info().rss]
         loaded, more = asyncio.run(browsing(address, users, seconds, pause))
         share = (sum(process.cpu_times()[:2]) - spent) / (time.monotonic() - before)
+        memory.append(process.memory_info().rss)
         told = [one.communicate()[0].split() for one in at_work]
     finally:
         server.terminate()
@@ -199,7 +211,7 @@ def main(seconds: float, users: int, writers: int, pause: float, calm: float) ->
     print(f"{sum(map(len, loaded.values()))} pages drawn for {users} readers; wrong: {dict(wrong + more) or 'nothing'}.")  # fmt: skip
     batches, late = (sum(int(words[k]) for words in told) for k in (0, 1))
     print(f"{batches} batches of {ROWS} by {writers} writers, {late} begun late; statuses {[one.returncode for one in at_work]}.")  # fmt: skip
-    print(f"The server took {share:.2f} of a processor; {os.cpu_count()} processors.")
+    print(f"The server took {share:.2f} of a processor of {os.cpu_count()}; its memory grew from {memory[0] / 1e6:.0f} to {memory[1] / 1e6:.0f} MB.")  # fmt: skip
 
 
 if __name__ == "__main__":

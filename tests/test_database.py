@@ -196,6 +196,29 @@ def test_measurements_can_be_asked_for_by_everything_that_names_them(tmp_path, m
     assert reads.measurements(engine, study_id=1, stages=["attack"]).empty
 
 
+def test_runs_at_work_show_their_loss_or_what_they_measured_at_several_steps(tmp_path, monkeypatch):
+    engine = database(tmp_path, monkeypatch)
+    submit(engine, run("trains"), run("attacks"), run("begins"))
+    told = {
+        1: [("loss", "train", "", 3), ("accuracy", "forget_score", "", 3)],
+        2: [("accuracy", "forget_score", "", 4), ("accuracy", "forget_score", "product", 4),
+            ("loss", "forget_score", "", 4), ("distance", "whole", "", 1)],
+        3: [("loss", "train", "", 1)],
+    }  # fmt: skip
+    for run_id, curves in told.items():
+        writes.claim(engine, f"w{run_id}", 30)
+        rows = [{"metric": m, "split": s, "category": c, "step": step, "value": step / 8} for m, s, c, steps in curves for step in range(steps)]  # fmt: skip
+        assert writes.record(engine, run_id, 1, rows)
+    found = reads.live_curves(engine, [1, 2, 3])
+    named = found[["run", "metric", "split", "step"]].values.tolist()
+    assert named == [[1, "loss", "train", k] for k in range(3)] + [
+        [2, "accuracy", "forget_score", k] for k in range(4)
+    ]
+    assert found["value"].tolist() == [0.0, 0.125, 0.25, 0.0, 0.125, 0.25, 0.375]
+    assert len(reads.live_curves(engine, [2], most=3)) == 3
+    assert reads.live_curves(engine, []).empty
+
+
 def test_the_version_of_the_data_changes_with_everything_that_pages_show(tmp_path, monkeypatch):
     engine = database(tmp_path, monkeypatch)
     seen = [reads.data_version(engine)]

@@ -51,6 +51,7 @@ from db.reads.results import (
     disk_used,
     finished_runs,
     item_values,
+    live_curves,
     measurements,
     samples,
 )
@@ -124,6 +125,7 @@ __all__ = [
     "inputs",
     "item_values",
     "last_event",
+    "live_curves",
     "last_finished",
     "matching",
     "matching_ids",

@@ -65,6 +65,27 @@ def measurements(
     return _named(numbers(engine, query), names)
 
 
+def live_curves(engine: Engine, run_ids: Sequence[int], most: int = 1000) -> pd.DataFrame:
+    """What tells how runs at work are doing, by run, metric, split, step; pages read it every other second.
+
+    The training loss of a run; without two points of it, at most `most` rows of what it measured over all items at
+    several steps (an attack). Columns: run, metric, split, step, value.
+    """
+    M = Measurement
+    columns = (M.run_id.label("run"), M.metric, M.split, M.step, M.value)
+    over_all = select(*columns).where(M.category == "").order_by(M.run_id, M.metric, M.split, M.step)  # fmt: skip
+    is_loss = (M.metric == "loss", M.split == "train")
+    found = [frame(engine, over_all.where(M.run_id.in_(list(run_ids)), *is_loss))]
+    points = found[0]["run"].value_counts()
+    for run_id in (one for one in run_ids if points.get(one, 0) < 2):
+        # One by one: each is read along the key, and no further than the limit.
+        others = over_all.where(M.run_id == run_id, M.metric != "loss", M.split != "train")
+        rows = frame(engine, others.limit(most))
+        found.append(rows[rows.groupby(["metric", "split"])["step"].transform("nunique") > 1])
+    several = found[0]["run"].isin(points[points > 1].index)
+    return pd.concat([found[0][several], *found[1:]], ignore_index=True)
+
+
 def _named(found: dict[str, np.ndarray], names: list[tuple[str, ...]]) -> pd.DataFrame:
     order = np.lexsort((found["step"], found["code"], found["run"]))
     codes = found["code"][order].astype(int)

@@ -51,7 +51,7 @@ def running(engine: Engine) -> None:
         st.caption("Nothing is running.")
         return
     ids = [int(run) for run in rows["id"]][:MOST_CURVES]
-    curves = reads.measurements(engine, run_ids=ids)
+    curves = reads.live_curves(engine, ids)
     for row in rows.to_dict("records"):
         with st.container(border=True):
             _one_running(engine, row, curves[curves["run"] == row["id"]])
@@ -69,9 +69,8 @@ def _one_running(engine: Engine, row: dict[Any, Any], curves: pd.DataFrame) -> N
     elif right.button("Cancel", key=f"cancel-{run_id}", help=f"Stop run {run_id}"):
         writes.request_cancel(engine, [run_id])
         st.rerun()
-    curve = telling(curves)
-    if len(curve):
-        chart = loss_chart(curve, ticks=3).properties(height=150)
+    if len(curves):
+        chart = loss_chart(_named(curves), ticks=3).properties(height=150)
         st.altair_chart(chart, key=f"curve-{run_id}", alt=f"Curve of run {run_id}")
 
 
@@ -88,15 +87,10 @@ def _progress(row: dict[Any, Any]) -> None:
     st.progress(min(1.0, step / steps), text=said)
 
 
-def telling(curves: pd.DataFrame) -> pd.DataFrame:
-    """The loss while a model trains; else what is measured after several steps (an attack)."""
-    loss = curves[(curves["split"] == "train") & (curves["metric"] == "loss")]
-    if len(loss) > 1:
-        return loss
-    other = curves[curves["split"] != "train"]
-    several = other.groupby(["metric", "split"])["step"].transform("nunique") > 1
-    other = other[several & (other["metric"] != "loss")]
-    return other.assign(metric=other["metric"] + ", " + other["split"].str.replace("_", " "))
+def _named(curves: pd.DataFrame) -> pd.DataFrame:
+    """With the split in the name of every curve but the training loss."""
+    split = (", " + curves["split"].str.replace("_", " ")).where(curves["split"] != "train", "")
+    return curves.assign(metric=curves["metric"] + split)
 
 
 COLUMNS: dict[str, Any] = {
