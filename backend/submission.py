@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from backend import plan
 from backend.engines.local import default_slots
-from backend.forecast import forecast
+from backend.forecast import Costs, costs, summed
 from backend.study import Plan
 from db import reads, writes
 
@@ -17,19 +17,30 @@ def planned(resolved: Plan, engine: Engine | None) -> dict[str, Any]:
 
     `absent` is there where the study needs data that are not here, so that it cannot be queued as yet.
     """
-    told = forecast_of(resolved, engine)
+    return _planned(resolved, engine)[0]
+
+
+def _planned(resolved: Plan, engine: Engine | None) -> tuple[dict[str, Any], Costs]:
     known = set() if engine is None else reads.existing(engine)
+    found = _costs(resolved, engine)
+    told: dict[str, Any] = dict(vars(summed(resolved, found, default_slots())))
     told["existing"] = sum(run.fingerprint in known for run in resolved.runs)
     told["new"] = len(resolved.runs) - told["existing"]
     absent = resolved.document["setting"].get("absent", "")
     told |= {"absent": absent} if absent else {}
-    return told | {"study": resolved.document["name"], "revision": None}
+    return told | {"study": resolved.document["name"], "revision": None}, found
 
 
 def submitted(resolved: Plan, engine: Engine) -> dict[str, Any]:
-    """The same of a study that is queued, with its `revision`, and `stopped`: its runs that failed or were cancelled."""
-    told = planned(resolved, engine)
-    rows = plan.as_rows(resolved.runs)
+    """The same of a study that is queued, with its `revision`, and `stopped`: its runs that failed or were cancelled.
+
+    Each run is queued with the memory that it is expected to need, by which workers let runs in.
+    """
+    told, found = _planned(resolved, engine)
+    needs = {fingerprint: int(cost.memory) for fingerprint, cost in found.by_run.items()}
+    rows = [
+        {**row, "memory_need": needs.get(row["fingerprint"])} for row in plan.as_rows(resolved.runs)
+    ]
     done = writes.submit(engine, name=told["study"], document=resolved.document, runs=rows)
     told |= {"revision": done.revision, "new": done.new, "existing": done.existing}
     ended = reads.study_runs(engine, done.study_id)["state"].isin(["failed", "cancelled"])
@@ -38,9 +49,12 @@ def submitted(resolved: Plan, engine: Engine) -> dict[str, Any]:
 
 def forecast_of(resolved: Plan, engine: Engine | None) -> dict[str, Any]:
     """The forecast of a plan's new runs as plain values."""
+    return dict(vars(summed(resolved, _costs(resolved, engine), default_slots())))
+
+
+def _costs(resolved: Plan, engine: Engine | None) -> Costs:
     history = pd.DataFrame() if engine is None else reads.finished_runs(engine)
-    known = set() if engine is None else reads.existing(engine)
-    return dict(vars(forecast(resolved, known, history, default_slots())))
+    return costs(resolved, set() if engine is None else reads.existing(engine), history)
 
 
 def stored_source(engine: Engine | None, name: str) -> dict[str, Any] | None:

@@ -156,6 +156,7 @@ class _Worker:
         self._posts: list[_Post] = []
         self._watch = Watch(lease_seconds)
         self._deaths = 0
+        self._short: int | None = None  # bytes that are left, where the next run needs more
         self._hungry = True  # something happened that may have made a run ready
         self._poll = _Timer(POLL_SECONDS)
         self._look = _Timer(POLL_SECONDS)
@@ -273,17 +274,27 @@ class _Worker:
         if not waiting or not (self._hungry or self._poll()):
             return
         self._hungry = False
+        missed: int | None = None  # room that was not enough for the next run
+        self._short = None
         for post in waiting:
-            claim = writes.claim(self.engine, self.id, self.lease_seconds, self.study_id)
-            if claim is None:
+            held = {other.slot.number: other.claim.memory for other in self._posts if other.claim}
+            room = self.place.room(post.slot.number, held)
+            if missed is not None and room is not None and room <= missed:
+                continue
+            claim = writes.claim(self.engine, self.id, self.lease_seconds, self.study_id, room)
+            if claim is not None:
+                post.claim, post.ready = claim, False
+                post.slot.send(claim, self.lease_seconds)
+                self.tell(Happened("claimed", f"attempt {claim.attempt}", claim.run_id))
+            elif room is None:  # nothing is ready
                 return
-            post.claim, post.ready = claim, False
-            post.slot.send(claim.run_id, claim.attempt, self.lease_seconds)
-            self.tell(Happened("claimed", f"attempt {claim.attempt}", claim.run_id))
+            else:
+                missed = self._short = max(room, missed or 0)
 
     def _chores(self) -> None:
         if self._pulse():
-            if writes.beat_worker(self.engine, self.id, machine()) == "stopping":
+            now = {**machine(), "left_for_next": self._short}
+            if writes.beat_worker(self.engine, self.id, now) == "stopping":
                 self.stop()
             over = self._watch.over(writes.leases(self.engine))
             self._hungry |= bool(writes.reap(self.engine, over))

@@ -100,6 +100,7 @@ class Run(Table):
     attempt: Mapped[int] = mapped_column(default=0)
     attempts_allowed: Mapped[int] = mapped_column(default=3)
     priority: Mapped[int] = mapped_column(default=0)
+    memory_need: Mapped[int | None] = mapped_column(BigInteger)  # bytes, as expected
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     fresh: Mapped[bool] = mapped_column(default=False)
     blocked_by: Mapped[int | None] = mapped_column(ForeignKey("run.id"))

@@ -52,9 +52,9 @@ def contents(engine: Engine) -> dict[str, list[Any]]:
 
 
 @pytest.mark.both_databases
-def test_sixteen_claimers_never_get_the_same_run(kind_of_database: str) -> None:
+@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_sixteen_claimers_never_get_the_same_run(kind_of_database: str, count: int) -> None:
     engine = session.require_database()
-    count = 1000
     submit(engine, *(run(f"r{number}") for number in range(count)))
     context = multiprocessing.get_context("spawn")
     queue, together = context.Queue(), context.Barrier(4)
@@ -64,7 +64,7 @@ def test_sixteen_claimers_never_get_the_same_run(kind_of_database: str) -> None:
     ]
     for worker in workers:
         worker.start()
-    found = [queue.get(timeout=120) for _ in range(4 * CLAIMERS)]
+    found = [queue.get(timeout=60 + count / 20) for _ in range(4 * CLAIMERS)]
     for worker in workers:
         worker.join(30)
     taken = Counter(run_id for mine in found for run_id in mine)

@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +14,7 @@ from backend.engines.devices import Devices
 from backend.engines.interface import AnySlot, Cluster
 from backend.engines.local import Slot, default_slots
 from backend.engines.remote import RemoteSlot
+from backend.engines.room import Room
 from backend.stage import UserError
 from db import reads, writes
 
@@ -27,10 +28,15 @@ class Here:
 
     def __init__(self, devices: Devices):
         self.devices = devices
+        self._room = Room(devices)
 
     def slots(self) -> int:
         """As many as the machine has room for."""
         return self.devices.slots(default_slots())
+
+    def room(self, slot: int, held: Mapping[int, int]) -> int | None:
+        """Bytes for a further run on a slot, beside what the runs of other slots need; None for any number."""
+        return self._room.left(slot, held)
 
     def slot(self, number: int, home: Path, database: Engine, log: Path) -> AnySlot:
         """A process of its own."""
@@ -49,6 +55,10 @@ class Elsewhere:
     def slots(self) -> int:
         """As many as the cluster has room for."""
         return self._cluster.slots()
+
+    def room(self, slot: int, held: Mapping[int, int]) -> int | None:
+        """Any number: the cluster sees to it."""
+        return None
 
     def slot(self, number: int, home: Path, database: Engine, log: Path) -> AnySlot:
         """A slot whose runs are jobs of the cluster."""

@@ -34,9 +34,9 @@ class Devices:
             )
 
     def slots(self, most: int) -> int:
-        """Runs at a time, where `most` of one device each would be sensible."""
+        """Runs at a time, where `most` of one device each would be sensible; no GPU is left without one."""
         if self.count == 1:
-            return most
+            return max(most, len(self.gpus))
         return max(1, (len(self.gpus) or most) // self.count)
 
     def words(self) -> list[str]:
@@ -47,20 +47,36 @@ class Devices:
 
     def environment(self, slot: int) -> dict[str, str]:
         """Variables that show a slot of this number its own GPUs; slots beyond their number share them in turn."""
-        if len(self.gpus) < 2:
-            return {}
-        first = slot % (len(self.gpus) // self.count) * self.count
-        return {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus[first : first + self.count])}
+        return {"CUDA_VISIBLE_DEVICES": ",".join(self.of_slot(slot))} if len(self.gpus) > 1 else {}
+
+    def of_slot(self, slot: int) -> tuple[str, ...]:
+        """The GPUs that a slot of this number works on; none where the machine has none."""
+        teams = len(self.gpus) // self.count
+        first = slot % teams * self.count if teams else 0
+        return tuple(self.gpus[first : first + self.count])
 
 
 def gpus() -> list[str]:
     """The GPUs of this machine, or those that it lets this process see."""
+    found = [line for line in _asked("-L") if line.startswith("GPU ")]
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if not found or seen is None:
+        return [str(number) for number in range(len(found))]
+    return [name.strip() for name in seen.split(",") if name.strip() not in ("", "-1")]
+
+
+def gpu_memory() -> dict[str, int]:
+    """Free bytes of every GPU, by its number and by its UUID."""
+    lines = _asked("--query-gpu=index,uuid,memory.free", "--format=csv,noheader,nounits")
+    rows = [[word.strip() for word in line.split(",")] for line in lines]
+    known = [row for row in rows if len(row) == 3 and row[2].isdigit()]
+    return {name: int(free) << 20 for number, uuid, free in known for name in (number, uuid)}
+
+
+def _asked(*words: str) -> list[str]:
+    """What NVIDIA's tool answers, by line; nothing where there is none or it fails."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
-    told = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
-    found = [line for line in told.stdout.splitlines() if line.startswith("GPU ")]
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if told.returncode or seen is None:
-        return [] if told.returncode else [str(number) for number in range(len(found))]
-    return [name.strip() for name in seen.split(",") if name.strip() not in ("", "-1")]
+    told = subprocess.run([tool, *words], capture_output=True, text=True, check=False)
+    return [] if told.returncode else told.stdout.splitlines()

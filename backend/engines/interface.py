@@ -5,16 +5,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from db.writes import Claim
+
 
 @dataclass(frozen=True)
 class Work:
-    """One attempt at a run: what to do, with which of our variables in the environment, and where to write what is said."""
+    """One attempt at a run: what to do, with which of our variables in the environment, and where to write what is said.
+
+    `memory` is the bytes that it is expected to need, 0 where nobody knows.
+    """
 
     run_id: int
     attempt: int
     lease_seconds: float
     environment: Mapping[str, str]
     log: str
+    memory: int = 0
 
     @property
     def command(self) -> list[str]:
@@ -37,7 +43,7 @@ class AnySlot(Protocol):
     def fileno(self) -> int:
         """The descriptor to watch: readable when the slot spoke or ended."""
 
-    def send(self, run_id: int, attempt: int, lease_seconds: float) -> None:
+    def send(self, claim: Claim, lease_seconds: float) -> None:
         """Hand over a run."""
 
     def hear(self) -> list[list[str]] | None:

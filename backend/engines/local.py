@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from backend.engines.devices import Devices
 from backend.engines.pipe import Ear, last_line
 from backend.plugin_places import ENVIRONMENT as PLUGINS
 from backend.plugin_places import given_paths
+from db.writes import Claim
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOT = ("-m", "backend", "run", "--serve")
@@ -28,12 +31,7 @@ def default_slots() -> int:
 
 def available_memory() -> int:
     """Bytes that new processes can use: the machine's, or what a container leaves of them."""
-    plenty = MOST_SLOTS * BYTES_PER_SLOT
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
-    except (OSError, StopIteration):
-        return plenty
+    free = int(psutil.virtual_memory().available)
     with contextlib.suppress(OSError, ValueError):  # "max" where there is no limit
         group = Path("/sys/fs/cgroup")
         limit = int((group / "memory.max").read_text())
@@ -75,11 +73,11 @@ class Slot:
         assert self.process.stdout is not None, "stdout is a pipe"
         return self.process.stdout
 
-    def send(self, run_id: int, attempt: int, lease_seconds: float) -> None:
+    def send(self, claim: Claim, lease_seconds: float) -> None:
         """Hand over a run; if the process is gone, its end of the pipe will say so."""
         assert self.process.stdin is not None, "stdin is a pipe"
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(f"{run_id} {attempt} {lease_seconds}\n".encode())
+            self.process.stdin.write(f"{claim.run_id} {claim.attempt} {lease_seconds}\n".encode())
             self.process.stdin.flush()
 
     def hear(self) -> list[list[str]] | None:

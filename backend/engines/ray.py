@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from backend.engines.attempt import Serving
@@ -15,6 +16,23 @@ from backend.engines.interface import Work
 from backend.engines.local import SLOT
 from backend.stage import UserError
 from db.session import home
+
+PART_OF_GPU = 0.05  # a shared GPU is given in twentieths
+PART_OF_MEMORY = 1 << 28  # so that runs of about the same need can have one another's place
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a host holds of its node: GPUs, and bytes of memory."""
+
+    gpus: float
+    memory: int
+
+    def enough(self, asked: "Share") -> bool:
+        """Whether a run that asks for so much can be done here, and does not leave most of it unused."""
+        return self.gpus == asked.gpus and asked.memory <= self.memory <= max(
+            2 * asked.memory, PART_OF_MEMORY
+        )
 
 
 @dataclass(frozen=True)
@@ -25,7 +43,8 @@ class Options:
         address: of the cluster; `auto` finds the one that this machine belongs to, `local` starts one that asks for a token
         cpus: processors of every run
         gpus: GPUs of every run; a fraction shares one
-        memory_gb: memory that Ray sets aside for every run; 0 asks for none
+        memory_gb: memory that Ray sets aside for every run; 0 sets aside what each is expected to need
+        share_gb: memory of a GPU that runs share, each by what it is expected to need; 0 gives every run its `gpus` whole
         most: runs at a time; 0 is as many as the cluster has room for
         idle_seconds: how long a process without a run keeps its place in the cluster
     """
@@ -34,8 +53,22 @@ class Options:
     cpus: float = 1.0
     gpus: float = 0.0
     memory_gb: float = 0.0
+    share_gb: float = 0.0
     most: int = 0
     idle_seconds: float = 20.0
+
+
+def share_of(options: Options, need: int, largest: float) -> Share:
+    """What of a node a run gets that is expected to need so many bytes, where the largest node has `largest`.
+
+    Memory that no node has is not asked for: the run would wait for ever, and what is expected may be too much.
+    """
+    if options.share_gb:
+        parts = math.ceil(need / options.share_gb / 1e9 / PART_OF_GPU)
+        gpus = min(1.0, parts * PART_OF_GPU) if need else 1.0
+        return Share(round(gpus, 2), int(min(options.memory_gb * 1e9, largest)))
+    asked = options.memory_gb * 1e9 or math.ceil(need / PART_OF_MEMORY) * PART_OF_MEMORY
+    return Share(options.gpus, int(min(asked, largest)))
 
 
 class Cluster:
@@ -72,7 +105,8 @@ class Cluster:
         Raises:
             UserError: no node has what a run needs, so that it would wait for ever
         """
-        needs = {"CPU": self.options.cpus, "GPU": self.options.gpus, "memory": self.options.memory_gb * 1e9}  # fmt: skip
+        gpus = PART_OF_GPU if self.options.share_gb else self.options.gpus
+        needs = {"CPU": self.options.cpus, "GPU": gpus, "memory": self.options.memory_gb * 1e9}  # fmt: skip
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         room = sum(_fitting(node, needs) for node in nodes)
         if not room:
@@ -81,15 +115,21 @@ class Cluster:
         return min(room, self.options.most or room)
 
     def start(self, work: Work) -> "_Job":
-        """Do the attempt on some node: by a host that waits, else by a new one where there is room."""
-        host = self._pool.take() or self._new_host(work)
-        return _Job(self._ray, host, work.line, self._pool)
+        """Do the attempt on some node: by a host that waits and has enough, else by a new one where there is room."""
+        share = share_of(self.options, work.memory, self._largest)
+        host = self._pool.take(share) or self._new_host(work, share)
+        return _Job(self._ray, host, share, work.line, self._pool)
 
-    def _new_host(self, work: Work) -> Any:
-        held = self.options
-        memory = {"memory": held.memory_gb * 1e9} if held.memory_gb else {}
+    @cached_property
+    def _largest(self) -> float:
+        return max(
+            node["Resources"].get("memory", 0) for node in self._ray.nodes() if node["Alive"]
+        )
+
+    def _new_host(self, work: Work, share: Share) -> Any:
+        memory = {"memory": share.memory} if share.memory else {}
         # Stopping has to get through while a run is at work.
-        kind = self._actor.options(num_cpus=held.cpus, num_gpus=held.gpus, max_concurrency=2, max_restarts=0, **memory)  # fmt: skip
+        kind = self._actor.options(num_cpus=self.options.cpus, num_gpus=share.gpus, max_concurrency=2, max_restarts=0, **memory)  # fmt: skip
         return kind.remote([sys.executable, *SLOT], work.environment, work.log)
 
     def close(self) -> None:
@@ -132,24 +172,33 @@ class _Pool:
 
     def __init__(self, seconds: float, end: Callable[[Any], None]):
         self._seconds, self._end = seconds, end
-        self._idle: dict[Any, threading.Timer] = {}
+        self._idle: dict[Any, tuple[Share, threading.Timer]] = {}
         self._change = threading.Lock()
 
-    def take(self) -> Any | None:
-        """A host that waits, which is the caller's from now on."""
-        with self._change:
-            if not self._idle:
-                return None
-            host, timer = self._idle.popitem()
-        timer.cancel()
+    def take(self, share: Share) -> Any | None:
+        """A host that waits and has enough, which is the caller's from now on.
+
+        Where there is none, one of the others makes room.
+        """
+        host = self._taken(lambda its: its.enough(share))
+        if host is None and (other := self._taken(lambda its: True)) is not None:
+            self._end(other)
         return host
 
-    def give(self, host: Any) -> None:
-        """Let a host wait."""
+    def _taken(self, fits: Callable[[Share], bool]) -> Any | None:
+        with self._change:
+            host = next((one for one, (share, _) in self._idle.items() if fits(share)), None)
+            timer = self._idle.pop(host)[1] if host is not None else None
+        if timer is not None:
+            timer.cancel()
+        return host
+
+    def give(self, host: Any, share: Share) -> None:
+        """Let a host wait, which holds so much of its node."""
         timer = threading.Timer(self._seconds, self._tired, [host])
         timer.daemon = True
         with self._change:
-            self._idle[host] = timer
+            self._idle[host] = share, timer
         timer.start()
 
     def _tired(self, host: Any) -> None:
@@ -160,13 +209,13 @@ class _Pool:
 
     def close(self) -> None:
         """Send all home."""
-        while (host := self.take()) is not None:
+        while (host := self._taken(lambda its: True)) is not None:
             self._end(host)
 
 
 class _Job:
-    def __init__(self, ray: Any, host: Any, line: str, pool: _Pool):
-        self._ray, self._host, self._pool = ray, host, pool
+    def __init__(self, ray: Any, host: Any, share: Share, line: str, pool: _Pool):
+        self._ray, self._host, self._share, self._pool = ray, host, share, pool
         self._end = host.do.remote(line)
         self._ended: int | None = None
 
@@ -184,7 +233,7 @@ class _Job:
         except self._ray.exceptions.RayError:
             status = -9
         if status is None:
-            self._pool.give(self._host)
+            self._pool.give(self._host, self._share)
             return 0
         self._ray.kill(self._host)  # its processors are free from now on
         return int(status)

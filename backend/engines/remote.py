@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from backend.engines.interface import Job, Work
 from backend.engines.local import ours
 from backend.engines.pipe import Ear, last_line
+from db.writes import Claim
 
 POLL_SECONDS = 0.5
 ASK_SECONDS = 2.0  # between two questions to the database whether the run is over
@@ -54,11 +55,9 @@ class RemoteSlot:
         """The descriptor to watch."""
         return self._hears
 
-    def send(self, run_id: int, attempt: int, lease_seconds: float) -> None:
+    def send(self, claim: Claim, lease_seconds: float) -> None:
         """Hand over a run: a job is started for it."""
-        self._thread = threading.Thread(
-            target=self._do, args=(run_id, attempt, lease_seconds), daemon=True
-        )
+        self._thread = threading.Thread(target=self._do, args=(claim, lease_seconds), daemon=True)
         self._thread.start()
 
     def hear(self) -> list[list[str]] | None:
@@ -89,8 +88,9 @@ class RemoteSlot:
         """The last line of the slot's log."""
         return last_line(self.log)
 
-    def _do(self, run_id: int, attempt: int, lease_seconds: float) -> None:
-        work = Work(run_id, attempt, lease_seconds, self._environment, str(self.log))
+    def _do(self, claim: Claim, lease_seconds: float) -> None:
+        run_id, attempt = claim.run_id, claim.attempt
+        work = Work(run_id, attempt, lease_seconds, self._environment, str(self.log), claim.memory)
         try:
             job = self._start(work)
             self._status = self._watch(job, run_id, attempt, lease_seconds)

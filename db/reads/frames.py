@@ -25,6 +25,7 @@ RUN_COLUMNS: tuple[Any, ...] = (
     Run.blocked_by,
     Run.attempt,
     Run.priority,
+    Run.memory_need,
     Run.seconds,
     Run.flops,
     Run.steps,
@@ -41,7 +42,9 @@ RUN_COLUMNS: tuple[Any, ...] = (
     Run.origin,
 )
 # Whole numbers that may be missing: pandas would turn them into floats.
-WHOLE = ("parent", "blocked_by", "step", "steps_total", "steps", "tokens", "peak_memory", "run_id")
+WHOLE = (
+    "parent", "blocked_by", "memory_need", "step", "steps_total", "steps", "tokens", "peak_memory", "run_id"
+)  # fmt: skip
 
 
 def frame(engine: Engine, query: Any) -> pd.DataFrame:

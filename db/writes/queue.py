@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, exists, select, update
+from sqlalchemy import Connection, Engine, exists, func, select, update
 from sqlalchemy.orm import aliased
 
 from db.models import Flag, Run, RunInput, StudyRun
@@ -17,36 +17,46 @@ AWAY = {"lease_until": None, "worker_id": None, "step": None, "message": None}
 
 @dataclass(frozen=True)
 class Claim:
-    """A run that is ours until its lease ends; `attempt` fences off whoever held it before."""
+    """A run that is ours until its lease ends; `attempt` fences off whoever held it before.
+
+    `memory` is the bytes that it is expected to need, 0 where nobody knows.
+    """
 
     run_id: int
     attempt: int
+    memory: int = 0
 
 
 def claim(
-    engine: Engine, worker_id: str, lease_seconds: float, study_id: int | None = None
+    engine: Engine,
+    worker_id: str,
+    lease_seconds: float,
+    study_id: int | None = None,
+    room: int | None = None,
 ) -> Claim | None:
     """Take the oldest ready run of the highest priority; None where none is ready, or all is paused.
 
-    Two workers never get the same run. With `study_id` only runs of that revision of a study are looked at.
+    Two workers never get the same run. With `study_id` only runs of that revision of a study are looked at. With `room`,
+    the next run is taken only where that many bytes are enough for it: a large run is never passed by for ever.
     """
+    fits = [] if room is None else [func.coalesce(Run.memory_need, 0) <= room]
     with engine.begin() as c:
         at = clock(c)
         row = c.execute(
             update(Run)
-            .where(Run.id == _next_ready(study_id).scalar_subquery(), Run.state == "waiting")
+            .where(Run.id == _next_ready(study_id).scalar_subquery(), Run.state == "waiting", *fits)
             .values(
                 **dict.fromkeys(("finished_at", "error", "traceback", *AWAY))
                 | {"state": "running", "attempt": Run.attempt + 1, "worker_id": worker_id}
                 | {"lease_until": at + timedelta(seconds=lease_seconds), "started_at": at},
                 cancel_requested=False,
             )
-            .returning(Run.id, Run.attempt)
+            .returning(Run.id, Run.attempt, Run.memory_need)
         ).one_or_none()
         if row is None:
             return None
         event(c, "claimed", f"attempt {row.attempt}", row.id, worker_id)
-    return Claim(row.id, row.attempt)
+    return Claim(row.id, row.attempt, row.memory_need or 0)
 
 
 def _next_ready(study_id: int | None = None) -> Any:

@@ -14,6 +14,7 @@ from db.writes.rows import MOST_VALUES, block, event
 from db.writes.trash import bring_back
 
 COPIED = ("fingerprint", "stage", "name", "version", "parameters", "setting", "precision", "seed")
+OPTIONAL = ("memory_need",)
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ def insert_runs(
     given = []
     for run in runs:
         values = {key: run[key] for key in COPIED} | {"origin": origin}
+        values |= {key: run.get(key) for key in OPTIONAL}
         values["parent_id"] = ids[run["parent"]] if run.get("parent") else None
         run_id = int(c.execute(insert(Run).returning(Run.id), values).scalar_one())
         ids[run["fingerprint"]] = run_id

@@ -50,6 +50,10 @@ def loads(workers: pd.DataFrame) -> list[str]:
         found = row["machine"] or {}
         if found:
             told.append(f"Memory {size(found['memory_used'])} of {size(found['memory_total'])}")
+        if found.get("left_for_next") is not None:
+            told.append(
+                f"The next run waits for memory: {size(max(0, found['left_for_next']))} left"
+            )
         for gpu in found.get("gpus", []):
             told.append(
                 f"{plain(gpu['name'])}: {gpu['busy']} %, {size(gpu['used'])} of {size(gpu['total'])}"

@@ -99,6 +99,9 @@ COLUMNS: dict[str, Any] = {
     "seed": st.column_config.NumberColumn("Seed", format="%d"),
     "parent": st.column_config.NumberColumn("Model", format="%d", help="the run it starts from"),
     "priority": st.column_config.NumberColumn("Priority", format="%d"),
+    "memory_need": st.column_config.NumberColumn(
+        "Memory", format="bytes", help="what it is expected to need"
+    ),
     "attempt": st.column_config.NumberColumn("Attempt", format="%d"),
     "error": st.column_config.TextColumn("Reason", width="large"),
     "blocked_by": st.column_config.NumberColumn("Blocked by run", format="%d"),
@@ -136,7 +139,7 @@ def waiting(engine: Engine) -> None:
     if rows.empty:
         st.caption("Nothing waits.")
         return
-    columns = ["id", "what", "seed", "parent", "priority", "attempt"]
+    columns = ["id", "what", "seed", "parent", "priority", "memory_need", "attempt"]
     counts = reads.counts(engine)
     all_of_them = counts["waiting"] - counts["blocked"]
     first = f"The first {len(rows)} of {all_of_them}, i" if all_of_them > len(rows) else "I"
