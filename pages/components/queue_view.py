@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from backend.charts.training import loss_chart
 from db import reads, writes
+from db.session import require_database
 from pages.components import shown
 from pages.components.run_view import link
 
@@ -35,12 +36,19 @@ def totals(engine: Engine) -> None:
 
 
 def _rest(engine: Engine, runs: int) -> float | None:
-    history = reads.cost_history(engine)
-    done, workers = float(history["runs"].sum()), reads.workers(engine)
+    done, seconds = _pace(str(engine.url), reads.finished_version(engine))
+    workers = reads.workers(engine)
     alive = workers[workers["alive"].astype(bool)] if len(workers) else workers
     if not done or alive.empty:
         return None
-    return float(history["seconds"].sum()) / done * runs / max(1, int(alive["slots"].sum()))
+    return seconds / done * runs / max(1, int(alive["slots"].sum()))
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def _pace(place: str, version: str) -> tuple[float, float]:
+    """How many runs have finished, and the seconds that they took: read when another has, not on every look."""
+    history = reads.cost_history(require_database())
+    return float(history["runs"].sum()), float(history["seconds"].sum())
 
 
 def running(engine: Engine) -> None:

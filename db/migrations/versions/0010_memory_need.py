@@ -1,4 +1,4 @@
-"""The memory that a run is expected to need, by which workers let runs in."""
+"""The memory that a run is expected to need, by which workers let runs in; an index that counts the runs that are listed."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,13 +6,17 @@ from alembic import op
 revision = "0010"
 down_revision = "0008"
 
+LISTED = "ix_run_trashed_at_archived_at"
+
 
 def upgrade() -> None:
     """To this revision."""
     op.add_column("run", sa.Column("memory_need", sa.BigInteger()))
+    op.create_index(LISTED, "run", ["trashed_at", "archived_at"])
 
 
 def downgrade() -> None:
     """Back to the one before."""
+    op.drop_index(LISTED, "run")
     with op.batch_alter_table("run") as table:
         table.drop_column("memory_need")
