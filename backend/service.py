@@ -1,7 +1,7 @@
 """What the command line and the REST interface both do: every function gives the document that `--json` prints."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -10,6 +10,10 @@ from backend.results import frontier_document, known_study, plain_row, run_rows
 from backend.stage import UserError
 from db import reads, writes
 from db.session import open_database, require_database
+
+if TYPE_CHECKING:
+    from backend.given_files import Given
+    from backend.importers import Options
 
 Document = dict[str, Any]
 
@@ -61,6 +65,73 @@ def pause(paused: bool) -> Document:
     """Stop claiming, or go on; what runs goes on in either case."""
     writes.set_paused(require_database(), paused)
     return {"queue": "paused" if paused else "claiming"}
+
+
+def delete(study: str) -> Document:
+    """Delete a study with the runs that no other study has, and their files; how many runs that were."""
+    from backend.deleting import remove_files
+
+    known_study(open_database(create=False), study)
+    deleted = writes.delete_study(require_database(), study)
+    remove_files(deleted.files)
+    return {"deleted": deleted.runs}
+
+
+def imported(
+    given: "Sequence[Given]", kind: str | None, options: "Options", name: str, dry_run: bool
+) -> Document:
+    """Make a study of others' results, or only say which it would be; nothing changes where it is there already.
+
+    Raises:
+        UserError: one sentence on what is wrong with the files
+    """
+    from backend import importers
+    from backend.importing import prepared, store
+
+    if kind:
+        importers.kind(kind)
+    ready = prepared(given, kind, options, name)
+    done = None if dry_run else store(require_database(), ready)
+    return {
+        "study": ready.name,
+        "kind": ready.kind,
+        "origin": "imported",
+        "revision": None if done is None else done.revision,
+        "new": None if done is None else done.new,
+        "changed": done is not None and done.changed,
+        "runs": ready.told(),
+        "metrics": ready.document["metrics"],
+        "notes": list(ready.report.notes),
+    }
+
+
+def parts(kind: str) -> list[Document]:
+    """All methods, options, attacks, metrics or settings, with parameters, defaults and sources."""
+    from backend import catalogue
+    from backend.registry import KINDS
+
+    if kind not in KINDS:
+        raise UserError(f"There is no list of {kind}; there are {', '.join(KINDS)}.")
+    return [part.as_json() for part in catalogue.parts(kind)]
+
+
+def audit(last: int, actor: str) -> list[Document]:
+    """Who did what, the latest first."""
+    engine = open_database(create=False)
+    found = [] if engine is None else reads.audit(engine, last, actor).to_dict("records")
+    cleaned: list[Document] = clean(found)
+    return cleaned
+
+
+def tokens() -> list[Document]:
+    """All tokens of the REST interface, without what would let anybody in."""
+    engine = open_database(create=False)
+    return [] if engine is None else reads.tokens(engine)
+
+
+def revoke(name: str) -> Document:
+    """End a token, by its name or its prefix; how many that were."""
+    return {"revoked": writes.revoke_token(require_database(), name)}
 
 
 def status() -> Document:

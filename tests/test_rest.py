@@ -21,7 +21,7 @@ from backend.__main__ import main
 from backend.rest.declared import ROUTES
 from backend.rest.limits import Buckets
 from backend.rest.openapi import PREFIX, document
-from backend.rest.serving import LARGEST, Limits, routes
+from backend.rest.serving import Limits, routes
 from backend.stage import UserError
 from db import reads
 from db.session import DatabaseProblem, require_database
@@ -87,7 +87,7 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
 
 def test_without_a_token_only_the_health_is_told(ask: Ask) -> None:
     for route in ROUTES:
-        path = route.path.replace("{run}", "1")
+        path = route.path.replace("{run}", "1").replace("{kind}", "methods")
         status, told, headers = ask(route.method, path, body={} if route.method == "POST" else None)
         if route.path == "/health":
             assert status == 200 and told == {"state": "ok", "database": False, "schema": None, "workers": 0}  # fmt: skip
@@ -145,11 +145,11 @@ def test_a_viewers_token_reads_and_changes_nothing(ask: Ask, engine: Engine) -> 
     viewer = token("viewer")
     before = reads.data_version(engine)
     for route in ROUTES:
-        if route.role == "runner":
-            body = {"study": "quick", "runs": ["quick"]}
-            kept = {key: body[key] for key in route.takes.model_fields if key in body}
+        if route.role in ("runner", "admin"):
+            body = {"study": "quick", "runs": ["quick"], "name": "x", "files": [{"path": "x.csv", "text": "a"}]}  # fmt: skip
+            kept = {key: body[key] for key in route.takes.model_fields if key in body} if route.method == "POST" else None  # fmt: skip
             status, told, _ = ask(route.method, route.path, viewer, kept)
-            assert status == 403 and "takes the role runner" in told["error"], route.path
+            assert status == 403 and f"takes the role {route.role}" in told["error"], route.path
     assert ask("POST", "/studies", viewer, {"study": "quick", "dry_run": True})[0] == 403
     assert reads.data_version(engine) == before
     tried = reads.audit(engine, actor="token a viewer")
@@ -169,6 +169,8 @@ def test_answers_are_those_of_the_command_line(ask: Ask, engine: Engine, capsys:
         ("/runs?study=quick&filter=stage:attack", ["runs", "quick", "--filter", "stage:attack"]),
         ("/runs/3", ["show", "3"]),
         ("/frontier?study=quick", ["frontier", "quick"]),
+        ("/catalogue/methods", ["methods"]),
+        ("/catalogue/metrics", ["metrics"]),
     ):
         status, told, _ = ask("GET", path, one)
         assert status == 200 and told == said(capsys, *words), path
@@ -192,6 +194,52 @@ def test_a_study_is_queued_steered_and_written_down(ask: Ask, own_home: Any) -> 
     mine = log[log["actor"] == "token a runner"]
     assert list(mine["action"]) == ["retry", "request_cancel", "set_paused", "set_paused", "submit"]
     assert set(mine["through"]) == {"rest"}
+
+
+def test_an_admin_does_from_afar_what_the_command_line_does(ask: Ask, engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    admin = token("admin")
+    made = ask("POST", "/tokens", admin, {"name": "ci", "role": "runner", "days": 7})[1]
+    assert ask("GET", "/status", made["secret"])[0] == 200
+    listed = ask("GET", "/tokens", admin)[1]
+    assert listed == said(capsys, "token", "list") and "sha256" not in listed[-1]
+    assert ask("POST", "/tokens/revoke", admin, {"name": "ci"})[1] == {"revoked": 1}
+    assert ask("GET", "/status", made["secret"])[0] == 401
+    log = ask("GET", "/audit?last=2&actor=token%20a%20admin", admin)[1]
+    assert [entry["action"] for entry in log] == ["revoke_token", "keep_token"]
+    assert log == said(capsys, "audit", "--last", "2", "--actor", "token a admin")
+    runs = len(reads.study_runs(engine, 1))
+    assert ask("POST", "/delete", admin, {"study": "quick"})[1] == {"deleted": runs}
+    assert ask("GET", "/runs?study=quick", admin)[0] == 404
+    assert ask("POST", "/delete", admin, {"study": "quick"})[0] == 404
+
+
+def test_results_are_imported_from_afar_as_from_a_folder(ask: Ask, engine: Engine, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    runner = token("runner")
+    table = "model,method,forget quality,utility\none,npo,0.5,0.9\ntwo,undo,0.8,0.95\n"
+    (tmp_path / "table.csv").write_text(table, encoding="utf-8")
+    asked = {"files": [{"path": "table.csv", "text": table}], "name": "theirs", "dry_run": True}
+    status, told, _ = ask("POST", "/import", runner, asked)
+    assert status == 200, told
+    assert told == said(capsys, "import", str(tmp_path / "table.csv"), "--name", "theirs", "--dry-run")  # fmt: skip
+    done = ask("POST", "/import", runner, {**asked, "dry_run": False})[1]
+    assert (done["revision"], done["new"], done["changed"]) == (1, 2, True)
+    assert ask("POST", "/import", runner, {**asked, "dry_run": False})[1]["changed"] is False
+    assert len(ask("GET", "/runs?study=theirs", runner)[1]) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"files": [{"path": "a.json", "text": "{"}]}, "is not JSON"),
+        ({"files": [{"path": "a.zip", "text": "PK\x03\x04"}]}, "zip archive"),
+        ({"files": [{"path": "../../etc/passwd", "text": "x"}]}, "is none of"),
+        ({"files": [{"path": "a.csv", "text": "a,b\n1,2\n"}], "kind": "none"}, "none"),
+        ({"files": []}, "at least 1"),
+    ],
+)
+def test_what_is_no_result_is_refused_in_a_sentence(ask: Ask, engine: Engine, body: Any, says: str) -> None:  # fmt: skip
+    status, told, _ = ask("POST", "/import", token("runner"), body)
+    assert status in (400, 404) and says in told["error"], told
 
 
 def test_a_bundle_is_downloaded_as_one_archive(ask: Ask, engine: Engine) -> None:
@@ -223,7 +271,7 @@ def test_a_bundle_is_downloaded_as_one_archive(ask: Ask, engine: Engine) -> None
         ("POST", "/studies", {"study": "backend/studies/quick.toml"}, 404, "no study"),
         ("POST", "/studies", {"study": {"name": "x", "recipes": "no"}}, 400, "recipes must be a list"),
         ("POST", "/cancel", {"runs": []}, 400, "runs"),
-        ("POST", "/studies", b" " * (LARGEST + 1), 413, "larger"),
+        ("POST", "/studies", b" " * 1_000_001, 413, "larger"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_sentence_in_json(ask: Ask, engine: Engine, method: str, path: str, body: Any, status: int, sentence: str) -> None:  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 from streamlit.testing.v1 import AppTest
 
-from backend.commands.queue import remove_files
+from backend.deleting import remove_files
 from backend.given_files import from_bytes
 from backend.importing import prepared
 from backend.run_filter import Words, parse

@@ -2,7 +2,7 @@
 
 import argparse
 
-from backend.commands import Verbs, database, existing_database, show, verb
+from backend.commands import Verbs, database, show, verb
 
 
 def add(verbs: Verbs) -> None:
@@ -35,10 +35,9 @@ def _create(arguments: argparse.Namespace) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    from db import reads
+    from backend import service
 
-    engine = existing_database()
-    found = [] if engine is None else reads.tokens(engine)
+    found = service.tokens()
     if arguments.json:
         return show(found)
     for one in found:
@@ -50,17 +49,16 @@ def _list(arguments: argparse.Namespace) -> None:
 
 
 def _revoke(arguments: argparse.Namespace) -> None:
-    from db import writes
+    from backend import service
 
-    count = writes.revoke_token(database(), arguments.name)
-    show({"revoked": count}) if arguments.json else print(f"{count} tokens revoked.")
+    told = service.revoke(arguments.name)
+    show(told) if arguments.json else print(f"{told['revoked']} tokens revoked.")
 
 
 def _audit(arguments: argparse.Namespace) -> None:
-    from db import reads
+    from backend import service
 
-    engine = existing_database()
-    rows = [] if engine is None else reads.audit(engine, max(1, arguments.last), arguments.actor).to_dict("records")  # fmt: skip
+    rows = service.audit(max(1, arguments.last), arguments.actor)
     if arguments.json:
         return show(rows)
     for row in rows:

@@ -16,11 +16,11 @@ def add(verbs: Verbs) -> None:
 
 
 def _parts(arguments: argparse.Namespace) -> None:
-    from backend import catalogue
+    from backend import catalogue, service
 
-    parts = catalogue.parts(arguments.verb)
     if arguments.json:
-        return show([part.as_json() for part in parts])
+        return show(service.parts(arguments.verb))
+    parts = catalogue.parts(arguments.verb)
     if not parts:
         print(f"There are no {arguments.verb} yet.")
     for part in parts:

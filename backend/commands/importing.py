@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from backend.commands import Verbs, database, show, verb
+from backend.commands import Verbs, show, verb
 from backend.stage import UserError
 
 
@@ -22,26 +22,14 @@ def add(verbs: Verbs) -> None:
 
 
 def _import(arguments: argparse.Namespace) -> None:
+    from backend import service
     from backend.given_files import from_path
-    from backend.importers import Options, kind
-    from backend.importing import prepared, store
+    from backend.importers import Options
 
-    if arguments.kind:
-        kind(arguments.kind)
     reference = from_path(arguments.reference) if arguments.reference else None
     options = Options(reference, arguments.common, _mapping(arguments.mapping))
     given = [from_path(path) for path in arguments.paths]
-    ready = prepared(given, arguments.kind, options, arguments.name)
-    done = None if arguments.dry_run else store(database(), ready)
-    told: dict[str, Any] = {"study": ready.name, "kind": ready.kind, "origin": "imported"}
-    told |= {
-        "revision": None if done is None else done.revision,
-        "new": None if done is None else done.new,
-        "changed": done is not None and done.changed,
-        "runs": ready.told(),
-        "metrics": ready.document["metrics"],
-        "notes": list(ready.report.notes),
-    }
+    told = service.imported(given, arguments.kind, options, arguments.name, arguments.dry_run)
     if arguments.json:
         return show(told)
     print(_sentence(told, arguments.dry_run))

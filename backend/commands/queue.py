@@ -1,9 +1,7 @@
 """Submitting, working off and steering the queue."""
 
 import argparse
-import shutil
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -190,25 +188,9 @@ def _pause(arguments: argparse.Namespace) -> None:
 
 
 def _delete(arguments: argparse.Namespace) -> None:
-    from backend.results import known_study
-    from db import writes
+    from backend import service
 
-    engine = existing_database()
-    known_study(engine, arguments.study)
-    deleted = writes.delete_study(database(), arguments.study)
-    remove_files(deleted.files)
-    _told(arguments, {"deleted": deleted.runs})
-
-
-def remove_files(paths: Iterable[str]) -> None:
-    """Remove deleted runs' files; nothing outside the checkpoints' folder is touched."""
-    from db.session import home
-
-    folder = (home() / "checkpoints").resolve()
-    for path in paths:
-        place = (home() / path).resolve().parent
-        if place.parent == folder:
-            shutil.rmtree(place, ignore_errors=True)
+    _told(arguments, service.delete(arguments.study))
 
 
 def _status(arguments: argparse.Namespace) -> None:

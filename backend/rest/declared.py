@@ -9,9 +9,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend import service
+from backend.given_files import MOST_FILES
 from backend.stage import UserError
 
 JSON, ZIP = "application/json", "application/zip"
+IMPORT_BYTES = 50_000_000
 TEXT = "text/plain; version=0.0.4; charset=utf-8"  # as Prometheus reads it
 
 
@@ -73,9 +75,61 @@ class Export(Frontier):
     preset: str = Field(default="two columns", max_length=40, description="Size of plots: one column, two columns, slides, poster.")  # fmt: skip
 
 
+class OneStudy(Taken):
+    """A study."""
+
+    study: str = Field(max_length=200, description="Its name.")
+
+
+class Kind(Taken):
+    """A list of parts."""
+
+    kind: str = Field(max_length=40, description="settings, methods, options, attacks or metrics.")
+
+
+class ResultFile(Taken):
+    """A file of results."""
+
+    path: str = Field(min_length=1, max_length=500, description="Its name, or its path below the results' folder.")  # fmt: skip
+    text: str = Field(description="What it holds: JSON, CSV or TSV.")
+
+
+class Results(Taken):
+    """Others' results to make a study of."""
+
+    files: list[ResultFile] = Field(min_length=1, max_length=MOST_FILES, description="The result files.")  # fmt: skip
+    kind: str | None = Field(default=None, max_length=40, description="What they are; else they tell.")  # fmt: skip
+    reference: list[ResultFile] = Field(default=[], max_length=MOST_FILES, description="The retain model's results.")  # fmt: skip
+    common: bool = Field(default=False, description="Take only the items that all have.")
+    mapping: dict[str, Any] = Field(default={}, description="Which column of a CSV is what.")
+    name: str = Field(default="import", min_length=1, max_length=200, description="Of the study.")
+    dry_run: bool = Field(default=False, description="Only say what would be imported.")
+
+
+class NewToken(Taken):
+    """A token to make."""
+
+    name: str = Field(max_length=200, description="What it is for.")
+    role: str = Field(default="viewer", max_length=20, description="viewer, runner, reviewer or admin.")  # fmt: skip
+    days: int = Field(default=90, description="How long it is good.")
+
+
+class Revoked(Taken):
+    """Tokens to revoke."""
+
+    name: str = Field(max_length=200, description="The token's name or its prefix.")
+
+
+class Log(Taken):
+    """A part of the audit log."""
+
+    last: int = Field(default=50, ge=1, le=10_000, description="Entries, the latest first.")
+    actor: str = Field(default="", max_length=200, description="Only of this one.")
+
+
 @dataclass(frozen=True)
 class Route:
-    """One route: `role` "" needs no token; `takes` is the query, the path's part, or the body of a POST."""
+    """One route: `role` "" needs no token; `takes` is the query, the path's part, or the body of a POST of `largest` bytes."""
 
     method: str
     path: str
@@ -84,6 +138,7 @@ class Route:
     takes: type[Taken]
     do: Callable[[Any], Any]
     gives: str = JSON
+    largest: int = 1_000_000
 
 
 def _submit(asked: Submission) -> Any:
@@ -117,6 +172,28 @@ def _frontier(asked: Frontier) -> Any:
     return service.frontier(asked.study, asked.budget, asked.attacker_flops, asked.revision)
 
 
+def _import(asked: Results) -> Any:
+    from backend.importers import Options
+
+    reference = _given(asked.name, asked.reference) if asked.reference else None
+    options = Options(reference, asked.common, asked.mapping)
+    given = [_given(asked.name, asked.files)]
+    return service.imported(given, asked.kind, options, asked.name, asked.dry_run)
+
+
+def _given(name: str, files: list[ResultFile]) -> Any:
+    from backend.given_files import from_bytes
+
+    return from_bytes(name, [(file.path, file.text.encode("utf-8", "replace")) for file in files])
+
+
+def _make_token(asked: NewToken) -> Any:
+    from backend.access import make_token
+    from db.session import require_database
+
+    return vars(make_token(require_database(), asked.name, asked.role, asked.days))
+
+
 ROUTES = (
     Route("GET", "/health", "", "Is the server alive, does the database answer, does anybody work", Nothing, lambda asked: service.health()),
     Route("GET", "/openapi.json", "viewer", "This description", Nothing, lambda asked: _described()),
@@ -131,6 +208,13 @@ ROUTES = (
     Route("POST", "/resume", "runner", "Go on claiming", Nothing, lambda asked: service.pause(False)),
     Route("GET", "/frontier", "viewer", "The frontier of a study", Frontier, _frontier),
     Route("GET", "/metrics", "viewer", "Queue, workers, machines, disk and what runs took, for Prometheus", Nothing, lambda asked: _metered(), TEXT),
+    Route("POST", "/delete", "admin", "Delete a study and the runs that no other study has", OneStudy, lambda asked: service.delete(asked.study)),
+    Route("POST", "/import", "runner", "Make a study of others' result files", Results, _import, largest=IMPORT_BYTES),
+    Route("GET", "/catalogue/{kind}", "viewer", "Settings, methods, options, attacks or metrics, with parameters, defaults and sources", Kind, lambda asked: service.parts(asked.kind)),
+    Route("GET", "/audit", "admin", "Who did what, the latest first", Log, lambda asked: service.audit(asked.last, asked.actor)),
+    Route("GET", "/tokens", "admin", "All tokens, without what would let anybody in", Nothing, lambda asked: service.tokens()),
+    Route("POST", "/tokens", "admin", "Make a token, which is told this once", NewToken, _make_token),
+    Route("POST", "/tokens/revoke", "admin", "End a token", Revoked, lambda asked: service.revoke(asked.name)),
     Route("GET", "/export", "viewer", "A study's data, plots, tables and manifest", Export, _export, ZIP),
 )  # fmt: skip
 

@@ -22,7 +22,6 @@ from backend.stage import UserError
 from db.session import DatabaseProblem, open_database
 from db.writes.guarded import demand
 
-LARGEST = 1_000_000  # bytes of a body
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 HOW = "Send `Authorization: Bearer TOKEN`; `python -m backend token create NAME --role runner --days 90` makes one."
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -107,8 +106,8 @@ async def _given(route: Route, request: Request) -> Any:
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > LARGEST:
-            raise Denied(413, f"The body is larger than {LARGEST} bytes.")
+        if len(body) > route.largest:
+            raise Denied(413, f"The body is larger than {route.largest} bytes.")
     try:
         return json.loads(bytes(body) or b"{}")
     except (ValueError, RecursionError) as problem:

@@ -3,7 +3,7 @@
 import streamlit as st
 from sqlalchemy import Engine
 
-from backend.commands.queue import remove_files
+from backend.deleting import remove_files
 from db import reads, writes
 from db.session import DatabaseProblem
 from pages.components import shown
