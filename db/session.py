@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -21,6 +21,7 @@ BUSY_SECONDS = 30
 _engines: dict[str, Engine] = {}
 _lock = threading.Lock()
 _chosen_home: ContextVar[Path | None] = ContextVar("home", default=None)
+_last: ContextVar[Callable[[Connection], None] | None] = ContextVar("before a commit", default=None)
 
 
 class DatabaseProblem(Exception):
@@ -40,6 +41,16 @@ def at_home(folder: Path | None) -> Iterator[None]:
         yield
     finally:
         _chosen_home.reset(before)
+
+
+@contextmanager
+def before_commit(do: Callable[[Connection], None]) -> Iterator[None]:
+    """Within this context, in this thread, every transaction that may write ends with `do`, or not at all."""
+    token = _last.set(do)
+    try:
+        yield
+    finally:
+        _last.reset(token)
 
 
 def database_url() -> str:
@@ -133,7 +144,14 @@ def _connected(url: str, **options: Any) -> Engine:
         raise DatabaseProblem(f"The database {_shown(url)} cannot be used: {problem}") from problem
     if engine.dialect.name == "sqlite":
         _set_up_sqlite(engine, foreign_keys)
+    event.listen(engine, "commit", _committing)
     return engine
+
+
+def _committing(connection: Connection) -> None:
+    do = _last.get()
+    if do is not None and not connection.get_execution_options().get("reads"):
+        do(connection)
 
 
 def _shown(url: str) -> str:

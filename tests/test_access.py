@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 from backend import access, backup, storage
 from backend.access import ROLES, Actor, Refused, acting, role_of
 from backend.commands.storage import copied_to
 from backend.stage import UserError
 from db import copying, reads, writes
-from db.session import DatabaseProblem
+from db.session import DatabaseProblem, require_database
+from db.writes import guarded
 from pages.components import starting
 from tests.small_study import database, run, submit
 
@@ -168,6 +170,22 @@ def test_who_did_what_with_which_arguments_is_written_down(engine: Engine) -> No
             writes.add_tag(engine, [1], "")
         assert last(engine)["outcome"] == "failed" and "1 to 60 characters" in last(engine)["told"]
     assert list(reads.audit(engine, actor="ada@example.org")["action"]) == ["add_tag"] * 2 + ["submit"]  # fmt: skip
+
+
+@pytest.mark.both_databases
+def test_nothing_is_done_without_its_line_in_the_log(kind_of_database: str, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    engine = require_database()
+
+    def full(*_: Any) -> None:
+        raise OperationalError("INSERT", {}, Exception("the disk is full"))
+
+    with monkeypatch.context() as broken, pytest.raises(OperationalError):
+        broken.setattr(guarded, "_add", full)
+        writes.set_paused(engine, True)
+    assert not reads.paused(engine) and reads.audit(engine).empty
+    writes.set_paused(engine, True)
+    assert reads.paused(engine)
+    assert list(reads.audit(engine)["outcome"]) == ["done"]
 
 
 def test_what_calls_a_guarded_function_stands_in_the_log_once(engine: Engine, tmp_path: Path) -> None:  # fmt: skip

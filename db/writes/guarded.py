@@ -10,12 +10,12 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from sqlalchemy import Engine, insert
+from sqlalchemy import Connection, Engine, insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.actor import Actor, Refused, present, require
 from db.models_access import AuditEntry
-from db.session import DatabaseProblem, open_database
+from db.session import DatabaseProblem, before_commit, open_database
 from db.values import as_json
 from db.writes.rows import clock
 
@@ -68,10 +68,16 @@ def demand(role: str, what: str) -> None:
 
 @contextlib.contextmanager
 def _noted(action: str, arguments: Mapping[str, Any]) -> Any:
-    """What happens inside stands in the audit log: as done, as refused, or as failed and why."""
+    """What happens inside stands in the audit log: as done, as refused, or as failed and why.
+
+    That it was done is written in the same transaction as what was done first, so there is neither without the other.
+    """
+    engine = next((one for one in arguments.values() if isinstance(one, Engine)), None)
+    done = _Done(engine, lambda c: _add(c, present(), action, arguments, "done", ""))
     before = _within.set(True)
     try:
-        yield
+        with before_commit(done.write):
+            yield
     except Exception as problem:
         outcome = "refused" if isinstance(problem, Refused) else "failed"
         with contextlib.suppress(SQLAlchemyError, DatabaseProblem):
@@ -79,7 +85,20 @@ def _noted(action: str, arguments: Mapping[str, Any]) -> Any:
         raise
     finally:
         _within.reset(before)
-    _note(present(), action, arguments, "done", "")
+    if not done.written:
+        _note(present(), action, arguments, "done", "")
+
+
+class _Done:
+    """The line of a thing done, added once to a transaction of the database that the thing is done in."""
+
+    def __init__(self, engine: Engine | None, add: Callable[[Connection], None]):
+        self.engine, self.add, self.written = engine, add, False
+
+    def write(self, c: Connection) -> None:
+        if self.engine is not None and not self.written and c.engine.url == self.engine.url:
+            self.written = True
+            self.add(c)
 
 
 def _note(actor: Actor, action: str, arguments: Mapping[str, Any], outcome: str, told: str) -> None:
@@ -87,11 +106,15 @@ def _note(actor: Actor, action: str, arguments: Mapping[str, Any], outcome: str,
     engine = next(given, None) or open_database(create=False)
     if engine is None:  # there is nothing as yet that anybody could have changed
         return
+    with engine.begin() as c:
+        _add(c, actor, action, arguments, outcome, told)
+
+
+def _add(c: Connection, actor: Actor, action: str, arguments: Mapping[str, Any], outcome: str, told: str) -> None:  # fmt: skip
     who = {"actor": actor.name[:200], "role": actor.role, "through": actor.through}
     what = {"action": action, "arguments": shortened(arguments), "outcome": outcome}
-    with engine.begin() as c:
-        row = {**who, **what, "told": _text(told)[:LARGEST], "at": clock(c)}
-        c.execute(insert(AuditEntry).values(row))
+    row = {**who, **what, "told": _text(told)[:LARGEST], "at": clock(c)}
+    c.execute(insert(AuditEntry).values(row))
 
 
 def shortened(arguments: Mapping[str, Any]) -> dict[str, Any]:
