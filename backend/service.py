@@ -107,6 +107,18 @@ def run(run_id: int) -> Document:
     return {**found, "measurements": [plain_row(row) for row in measured.to_dict("records")]}
 
 
+def log(run_id: int, level: str = "info", last: int = 200) -> Document:
+    """The last lines of a run's log, as `backend.log_reading.run_log` gives them; UserError where there is no such run."""
+    from backend.log_reading import run_log
+    from db.session import home
+
+    engine = open_database(create=False)
+    found = None if engine is None else reads.run(engine, run_id)
+    if found is None or engine is None:
+        raise UserError(f"There is no run {run_id}; `runs STUDY` lists them.")
+    return run_log(engine, found, home(), level, last)
+
+
 def frontier(
     study: str, budget: int | None = None, flops: float | None = None, revision: int | None = None
 ) -> Document:

@@ -190,13 +190,16 @@ def _pause(arguments: argparse.Namespace) -> None:
 
 
 def _delete(arguments: argparse.Namespace) -> None:
+    from backend import run_log
     from backend.results import known_study
     from db import writes
+    from db.session import home
 
     engine = existing_database()
     known_study(engine, arguments.study)
     deleted = writes.delete_study(database(), arguments.study)
     remove_files(deleted.files)
+    run_log.forget(home(), deleted.fingerprints)
     _told(arguments, {"deleted": deleted.runs})
 
 

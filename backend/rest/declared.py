@@ -51,6 +51,13 @@ class OneRun(Taken):
     run: int = Field(ge=1, lt=2**31, description="Its number.")
 
 
+class Log(OneRun):
+    """The end of a run's log."""
+
+    level: str = Field(default="info", max_length=20, description="The lowest one: info, warning or error.")  # fmt: skip
+    last: int = Field(default=200, ge=1, le=2000, description="How many lines at most.")
+
+
 class Runs(Taken):
     """A study's runs."""
 
@@ -125,6 +132,7 @@ ROUTES = (
     Route("POST", "/studies", "runner", "Queue a study's runs; those that exist are reused", Submission, _submit),
     Route("GET", "/runs", "viewer", "A study's runs", Runs, lambda asked: service.runs(asked.study, asked.filter)),
     Route("GET", "/runs/{run}", "viewer", "Everything about a run", OneRun, lambda asked: service.run(asked.run)),
+    Route("GET", "/runs/{run}/log", "viewer", "The last lines of a run's log", Log, lambda asked: service.log(asked.run, asked.level, asked.last)),
     Route("POST", "/cancel", "runner", "Stop runs, or all of a study's", Which, lambda asked: service.cancel(map(str, asked.runs))),
     Route("POST", "/retry", "runner", "Queue failed and cancelled runs again", Again, lambda asked: service.retry(map(str, asked.runs), asked.fresh)),
     Route("POST", "/pause", "runner", "Stop claiming; what runs goes on", Nothing, lambda asked: service.pause(True)),

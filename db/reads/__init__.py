@@ -8,6 +8,10 @@ from db.reads.access import (
     tokens,
     tokens_with,
 )
+from db.reads.logs import (
+    KeptLog,
+    kept_log,
+)
 from db.reads.marks import (
     notes,
     tags,
@@ -100,6 +104,7 @@ __all__ = [
     "DECISIONS",
     "Condition",
     "Items",
+    "KeptLog",
     "Queue",
     "RunPage",
     "StudyRecord",
@@ -123,6 +128,7 @@ __all__ = [
     "idle",
     "inputs",
     "item_values",
+    "kept_log",
     "last_event",
     "last_finished",
     "matching",

@@ -27,6 +27,9 @@ from db.writes.leases import (
     leases,
     reap,
 )
+from db.writes.logs import (
+    keep_log,
+)
 from db.writes.marks import (
     add_tag,
     delete_view,
@@ -138,6 +141,7 @@ __all__ = [
     "heartbeat",
     "leases",
     "import_study",
+    "keep_log",
     "keep_token",
     "lose",
     "lose_prompts",
