@@ -22,7 +22,7 @@ from backend import run_log
 from backend.engines.choosing import Elsewhere, Here
 from backend.engines.devices import Devices
 from backend.engines.interface import AnySlot
-from backend.engines.machine import machine
+from backend.engines.machine import Load, machine
 from backend.herald import Herald, webhook
 from backend.leases import Watch
 from backend.playground.attendant import Attendant, ending
@@ -31,6 +31,7 @@ from backend.worker_log import WorkerLog
 from db import reads, session, writes
 from db.writes import Claim
 
+SAMPLE_SECONDS = 20.0  # between two samples of what the machine is at
 POLL_SECONDS = 0.5  # how often an idle worker looks for runs that others made ready
 CANCEL_SECONDS = 15.0  # for a run to stop by itself
 STOP_SECONDS = 20.0  # for all runs to stop by themselves when the worker stops
@@ -149,8 +150,8 @@ class _Worker:
         self.place, self.study_id = place, study_id
         self.engine, self.slots, self.until_idle = engine, slots, until_idle
         self.lease_seconds, self.home = lease_seconds, home
-        host = socket.gethostname()[:40]
-        self.id = f"{host}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.host = socket.gethostname()
+        self.id = f"{self.host[:40]}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self._log, self._tell = WorkerLog(home, self.id), tell
         self.signalled: int | None = None
         self.stopping = False
@@ -164,6 +165,7 @@ class _Worker:
         self._look = _Timer(POLL_SECONDS)
         self._cancels = _Timer(1.0)
         self._pulse = _Timer(max(0.5, min(5.0, lease_seconds / 3)))
+        self._load, self._sampling = Load(), _Timer(SAMPLE_SECONDS)
         self._prompts = _Timer(POLL_SECONDS)
         self._attendant = Attendant(
             engine, home, lambda kind, text: self.tell(Happened(kind, text))
@@ -185,7 +187,7 @@ class _Worker:
 
     def run(self) -> None:
         """Work until there is nothing left to do, or until stopped."""
-        here = (socket.gethostname(), os.getpid(), self.slots, self.place.name)
+        here = (self.host, os.getpid(), self.slots, self.place.name)
         writes.register_worker(self.engine, self.id, *here)
         self.tell(Happened("started", f"{self.slots} slots"))
         try:
@@ -303,12 +305,16 @@ class _Worker:
 
     def _chores(self) -> None:
         if self._pulse():
-            if writes.beat_worker(self.engine, self.id, machine()) == "stopping":
+            told = machine(self._load, self.home)
+            if writes.beat_worker(self.engine, self.id, told) == "stopping":
                 self.stop()
             over = self._watch.over(writes.leases(self.engine))
             self._hungry |= bool(writes.reap(self.engine, over))
             writes.reap_prompts(self.engine)
             self._herald.look()
+            if self._sampling():
+                writes.sample_machine(self.engine, self.host, told)
+                writes.tidy_samples(self.engine)
         if self._prompts():
             self._attendant.look()
         if self._cancels() and any(post.claim for post in self._posts):

@@ -10,6 +10,7 @@ from sqlalchemy import Engine  # noqa: E402
 from db import reads as database  # noqa: E402
 from db import writes  # noqa: E402
 from pages.components import queue_view, reads, shown  # noqa: E402
+from pages.components.machine_view import machines  # noqa: E402
 from pages.components.pulse import pulse  # noqa: E402
 from pages.components.signing_in import beyond  # noqa: E402
 from pages.components.starting import start_worker, worker_alive  # noqa: E402
@@ -80,6 +81,7 @@ def page() -> None:
         queue_view.waiting(engine)
         queue_view.failed(engine)
         queue_view.blocked(engine)
+        machines(engine)
         queue_view.happened(engine)
         st.caption(f"Files of all runs on disk: {shown.size(database.disk_used(engine))}.")
 

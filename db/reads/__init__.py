@@ -12,6 +12,11 @@ from db.reads.logs import (
     KeptLog,
     kept_log,
 )
+from db.reads.machines import (
+    History,
+    machine_history,
+    machine_hosts,
+)
 from db.reads.marks import (
     notes,
     tags,
@@ -103,6 +108,7 @@ from db.reads.trash import (
 __all__ = [
     "DECISIONS",
     "Condition",
+    "History",
     "Items",
     "KeptLog",
     "Queue",
@@ -131,6 +137,8 @@ __all__ = [
     "kept_log",
     "last_event",
     "last_finished",
+    "machine_history",
+    "machine_hosts",
     "matching",
     "matching_ids",
     "measurements",

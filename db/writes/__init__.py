@@ -30,6 +30,10 @@ from db.writes.leases import (
 from db.writes.logs import (
     keep_log,
 )
+from db.writes.machines import (
+    sample_machine,
+    tidy_samples,
+)
 from db.writes.marks import (
     add_tag,
     delete_view,
@@ -161,6 +165,7 @@ __all__ = [
     "retry",
     "return_prompt",
     "revoke_token",
+    "sample_machine",
     "save_note",
     "save_view",
     "set_archived",
@@ -170,6 +175,7 @@ __all__ = [
     "stop_worker",
     "submit",
     "take_ended",
+    "tidy_samples",
     "trash_runs",
     "trash_study",
 ]

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 from backend import plugins
 from db import reads
 from db.session import DatabaseProblem, open_database
-from pages.components.shown import plain, size
+from pages.components.shown import DASH, plain, size
 
 
 def sidebar() -> None:
@@ -51,7 +51,8 @@ def loads(workers: pd.DataFrame) -> list[str]:
         if found:
             told.append(f"Memory {size(found['memory_used'])} of {size(found['memory_total'])}")
         for gpu in found.get("gpus", []):
+            busy = DASH if gpu["busy"] is None else f"{gpu['busy']} %"
             told.append(
-                f"{plain(gpu['name'])}: {gpu['busy']} %, {size(gpu['used'])} of {size(gpu['total'])}"
+                f"{plain(gpu['name'])}: {busy}, {size(gpu['used'])} of {size(gpu['total'])}"
             )
     return told

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from backend.charts.training import category_chart, loss_chart
 from db import reads
 from pages.components import outlook, shown
+from pages.components.machine_view import while_it_ran
 from pages.components.run_log_view import log_tab
 from pages.components.run_marks import note_tab, standing, tags_line
 
@@ -249,6 +250,7 @@ def _evidence(engine: Engine, run: dict[str, Any]) -> None:
     if "model" in set(files["kind"]):
         st.caption("As a folder that transformers opens, with tokenizer and model card:")
         st.code(f"python -m backend export-model {run['id']} --to FOLDER", language="bash")
+    while_it_ran(engine, run)
 
 
 def _events(engine: Engine, run_id: int) -> None:
