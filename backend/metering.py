@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy import Engine
 
+from backend.disk_forecast import disk_forecast
 from backend.engines.machine import free_disk
 from db import reads
 from db.session import home
@@ -45,6 +46,10 @@ class _Figures:
         yield _gauge("lethe_runs", "Runs by state", [({"state": state}, count) for state, count in counts.items()])  # fmt: skip
         yield _gauge("lethe_runs_blocked", "Waiting runs below a failed or cancelled one", [({}, blocked)])  # fmt: skip
         yield _gauge("lethe_queue_paused", "1 where nothing is claimed", [({}, reads.paused(self._engine))])  # fmt: skip
+        disk = disk_forecast(self._engine)
+        yield _gauge("lethe_disk_needed_bytes", "What waiting and running runs will still write", [({}, disk.needed)])  # fmt: skip
+        yield _gauge("lethe_disk_forecast_bytes", "Free once they have; below 0 they do not fit", [({}, disk.free - disk.needed)])  # fmt: skip
+        yield _gauge("lethe_disk_written_bytes_per_second", "Models of the last day", [({}, disk.rate)])  # fmt: skip
         yield from _of_workers(reads.workers(self._engine).to_dict("records"))
         yield from _of_stages(reads.cost_history(self._engine).to_dict("records"))
 

@@ -10,6 +10,7 @@ from sqlalchemy import Engine  # noqa: E402
 from db import reads as database  # noqa: E402
 from db import writes  # noqa: E402
 from pages.components import queue_view, reads, shown  # noqa: E402
+from pages.components.disk_view import disk_line  # noqa: E402
 from pages.components.machine_view import machines  # noqa: E402
 from pages.components.pulse import pulse  # noqa: E402
 from pages.components.signing_in import beyond  # noqa: E402
@@ -78,6 +79,7 @@ def page() -> None:
     else:
         controls(engine)
         live(engine)
+        disk_line(engine)
         queue_view.waiting(engine)
         queue_view.failed(engine)
         queue_view.blocked(engine)

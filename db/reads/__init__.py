@@ -8,6 +8,12 @@ from db.reads.access import (
     tokens,
     tokens_with,
 )
+from db.reads.disk import (
+    database_bytes,
+    model_sizes,
+    models_to_come,
+    models_written,
+)
 from db.reads.logs import (
     KeptLog,
     kept_log,
@@ -122,6 +128,7 @@ __all__ = [
     "cost_history",
     "counts",
     "data_version",
+    "database_bytes",
     "disk_used",
     "events",
     "existing",
@@ -145,6 +152,9 @@ __all__ = [
     "metric_names",
     "model_files",
     "model_fingerprints",
+    "model_sizes",
+    "models_to_come",
+    "models_written",
     "notes",
     "parameter_names",
     "paused",
