@@ -166,6 +166,7 @@ class _Worker:
         self._cancels = _Timer(1.0)
         self._pulse = _Timer(max(0.5, min(5.0, lease_seconds / 3)))
         self._load, self._sampling = Load(), _Timer(SAMPLE_SECONDS)
+        self._load()  # from here on
         self._prompts = _Timer(POLL_SECONDS)
         self._attendant = Attendant(
             engine, home, lambda kind, text: self.tell(Happened(kind, text))
