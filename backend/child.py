@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import functools
 import gc
+import logging
 import os
 import platform
 import signal
@@ -19,6 +20,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
+from backend import run_log
+from backend.log_lines import say
 from backend.patience import is_full, patiently
 from backend.remedies import out_of_memory
 from backend.sink import DatabaseSink
@@ -47,29 +50,74 @@ def run_once(
     `complete`, `failed` or `cancelled`; `returned` to the queue because `stopping` was set; or
     `refused` because this attempt does not hold the run (any more).
     """
-    recipe = ready_recipe()
+    ready_recipe()
     home = home or session.home()
     row = patiently(lambda: reads.run(engine, run_id))
     if row is None or not _begin(engine, row, attempt, home, crew):
         return "refused"
-    execute = crew.execute if crew else recipe.execute
     if crew:
-        crew.on_loss = functools.partial(_give_up, engine, run_id, attempt)
-    stop = stopping or threading.Event()
+        crew.on_loss = functools.partial(_give_up, engine, row, attempt, home)
+    with run_log.keeping(home, row["fingerprint"], attempt):
+        _say_begun(row, crew)
+        state = _do(engine, row, attempt, home, lease_seconds, stopping or threading.Event(), crew)
+    run_log.keep_tail(engine, home, run_id, row["fingerprint"], attempt)
+    return state
+
+
+def _do(
+    engine: Engine,
+    row: dict[str, Any],
+    attempt: int,
+    home: Path,
+    lease_seconds: float,
+    stop: threading.Event,
+    crew: "Crew | None",
+) -> str:
+    execute = crew.execute if crew else ready_recipe().execute
+    run_id, started = row["id"], time.monotonic()
     try:
         with DatabaseSink(engine, run_id, attempt, lease_seconds, stop) as sink:
             outcome = execute(_request(row, home), sink)
         patiently(sink.flush)
         done = patiently(lambda: writes.complete(engine, run_id, attempt, *_ledger(outcome)))
-        return "complete" if done else "refused"
+        took = ("steps", "tokens", "flops", "peak_memory")
+        return _said("complete" if done else "refused", started, {name: getattr(outcome, name) for name in took})  # fmt: skip
     except Cancelled:
-        return _stopped(engine, run_id, attempt, sink)
+        return _said(_stopped(engine, run_id, attempt, sink), started)
     except Exception as problem:
         sentence, trace = explained(problem, row)
+        whole = trace or "".join(traceback.format_exception(problem))
+        say("failed", sentence, logging.ERROR, traceback=whole, seconds=_since(started))
         with contextlib.suppress(Exception):
             sink.flush()  # the curve up to here may show why
         done = patiently(lambda: writes.fail(engine, run_id, attempt, sentence, trace))
         return "failed" if done else "refused"
+
+
+ENDS = {
+    "complete": "the run is complete",
+    "cancelled": "the run was cancelled",
+    "returned": "the worker stops; the run goes back to the queue",
+    "refused": "another attempt holds the run, so nothing more is written",
+}
+
+
+def _said(state: str, started: float, took: dict[str, Any] | None = None) -> str:
+    """The state, once the log has it."""
+    say(state, ENDS[state], seconds=_since(started), **(took or {}))
+    return state
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)
+
+
+def _say_begun(row: dict[str, Any], crew: "Crew | None") -> None:
+    """Where and with what the attempt works, and what it does."""
+    about = {key: row[key] for key in ("stage", "name", "seed", "precision", "parameters")}
+    setting = {key: row["setting"].get(key) for key in ("name", "parameters")}
+    where = {**environment(), **(crew.environment if crew else {})}
+    say("begun", f"run {row['id']} on {where['host']}", **about, setting=setting, **where)
 
 
 def _begin(
@@ -85,10 +133,12 @@ def _begin(
     return True
 
 
-def _give_up(engine: Engine, run_id: int, attempt: int, sentence: str) -> None:
+def _give_up(engine: Engine, row: dict[str, Any], attempt: int, home: Path, sentence: str) -> None:
     """End the run and this process, whose main thread waits for a device that is gone."""
+    say("failed", sentence, logging.ERROR)
     with contextlib.suppress(Exception):
-        writes.fail(engine, run_id, attempt, sentence, "")
+        writes.fail(engine, row["id"], attempt, sentence, "")
+    run_log.keep_tail(engine, home, row["id"], row["fingerprint"], attempt)
     os._exit(1)
 
 

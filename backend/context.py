@@ -11,6 +11,7 @@ from backend.batches import Batch, Loader
 from backend.checkpoints import load_model
 from backend.data import Examples, Order, Task, stream
 from backend.evaluation import evaluate, mean_of
+from backend.log_lines import say
 from backend.models import Meter, build, starting
 from backend.precision import POLICIES, Policy
 from backend.ranks import team
@@ -99,6 +100,7 @@ class RunContext:
 
     def stored(self, fingerprint: str) -> Any:
         """The finished model of that fingerprint."""
+        say("loading", f"the model {fingerprint}")
         return load_model(self.request.home, fingerprint, self.task.model)
 
     def fresh_model(self) -> Any:
@@ -133,6 +135,7 @@ class RunContext:
 
     def note(self, sentence: str) -> None:
         """A remark that stays with the finished run."""
+        say("note", sentence)
         self.notes.append(sentence)
 
 

@@ -18,6 +18,7 @@ from backend.data import Task
 from backend.evaluation import answers, measure
 from backend.examination import Examination, rows_of
 from backend.labels import observed, requested
+from backend.log_lines import say
 from backend.memory import keep_freed_memory
 from backend.models import device
 from backend.plugin_loading import check_code
@@ -65,6 +66,7 @@ def execute(request: StageRequest, sink: Sink) -> StageOutcome:
         return outcome
     if request.stage not in ("evaluate", "attack") or request.parameters.get(KEEP_ENDPOINT):
         outcome.files = [checkpoints.save_model(request.home, request.fingerprint, model)]
+        say("saved", "the model is stored", bytes=outcome.files[0].bytes)
     else:
         checkpoints.drop_resume(request.home, request.fingerprint)
     return outcome
@@ -102,6 +104,7 @@ def _stage(run: RunContext) -> Any:
 def _attack(run: RunContext, model: Any, parameters: dict[str, Any]) -> Any:
     parameters.pop(KEEP_ENDPOINT, None)
     run.target = parameters.pop("target", "forget")
+    say("attack cell", f"attacking by {run.request.name}", target=run.target, **parameters)
     try:
         return load("attacks", run.request.name)(model, run.task, run, **parameters)
     except NotApplicable as why:
@@ -113,6 +116,12 @@ def _evaluate(run: RunContext, model: Any) -> Any:
     names = list(run.request.parameters.get("metrics") or run.task.metrics)
     takes = {name: load("metrics", name).declared["takes"] for name in names}  # type: ignore[attr-defined]
     scored = [name for name in names if takes[name] == "scores"]
+    say(
+        "evaluation",
+        f"{len(names)} metrics of the model",
+        metrics=names,
+        splits=evaluated(run.task) if scored else [],
+    )
     examined = Examination(run, model)
     said: set[str] = set()
     with run.meter.watching(model):
@@ -187,6 +196,7 @@ def task_of(setting: Mapping[str, Any]) -> Task:
         RunFailed: its data are not those of the time when the study was submitted
     """
     parameters = json.dumps(setting["parameters"], sort_keys=True)
+    say("loading", f"the data of the setting {setting['name']}")
     task = _built(setting["name"], parameters, code_of("settings", setting["name"]))
     if task.content_hash != setting["content_hash"]:
         raise RunFailed(

@@ -68,12 +68,15 @@ def pause(paused: bool) -> Document:
 
 
 def delete(study: str) -> Document:
-    """Delete a study with the runs that no other study has, and their files; how many runs that were."""
+    """Delete a study with the runs that no other study has, their files and logs; how many runs that were."""
+    from backend import run_log
     from backend.deleting import remove_files
+    from db.session import home
 
     known_study(open_database(create=False), study)
     deleted = writes.delete_study(require_database(), study)
     remove_files(deleted.files)
+    run_log.forget(home(), deleted.fingerprints)
     return {"deleted": deleted.runs}
 
 
@@ -176,6 +179,18 @@ def run(run_id: int) -> Document:
         raise UserError(f"There is no run {run_id}; `runs STUDY` lists them.")
     measured = reads.measurements(engine, run_ids=[run_id], category=None)
     return {**found, "measurements": [plain_row(row) for row in measured.to_dict("records")]}
+
+
+def log(run_id: int, level: str = "info", last: int = 200) -> Document:
+    """The last lines of a run's log, as `backend.log_reading.run_log` gives them; UserError where there is no such run."""
+    from backend.log_reading import run_log
+    from db.session import home
+
+    engine = open_database(create=False)
+    found = None if engine is None else reads.run(engine, run_id)
+    if found is None or engine is None:
+        raise UserError(f"There is no run {run_id}; `runs STUDY` lists them.")
+    return run_log(engine, found, home(), level, last)
 
 
 def frontier(

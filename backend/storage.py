@@ -84,11 +84,15 @@ def _judged(place: Path, folder: Path, owners: dict[str, tuple[int, str]]) -> St
         about = place.lstat()
     except FileNotFoundError:  # gone since it was listed
         return StoredFile(path, "leftover", 0)
+    settled = time.time() - about.st_mtime > SETTLED_SECONDS
+    if parts[:2] == ("logs", "runs") and len(parts) == 3:
+        run, state = owners.get(place.name.partition(".")[0], (None, ""))
+        orphan = "orphan" if run is None and settled else ""
+        return StoredFile(path, "log", about.st_size, run, state, orphan)
     if parts[0] != "checkpoints" or len(parts) != 3:
         return StoredFile(path, _kind(parts[0]), about.st_size)
     run, state = owners.get(parts[1], (None, ""))
     kind = {MODEL: "checkpoint", RESUME: "resume"}.get(place.name, "leftover")
-    settled = time.time() - about.st_mtime > SETTLED_SECONDS
     reason = _reason(place.name, run, state) if settled else ""
     return StoredFile(path, kind, about.st_size, run, state, reason)
 

@@ -6,6 +6,7 @@ import pandas as pd
 from sqlalchemy import Engine
 
 from backend import plan
+from backend.disk_forecast import disk_forecast, plain
 from backend.engines.local import default_slots
 from backend.forecast import Costs, costs, summed
 from backend.study import Plan
@@ -13,7 +14,7 @@ from db import reads, writes
 
 
 def planned(resolved: Plan, engine: Engine | None) -> dict[str, Any]:
-    """What submitting would do: `study`, `new` and `existing` runs, and the forecast of the new ones.
+    """What submitting would do: `study`, `new` and `existing` runs, and the forecast of the new ones and of the disk.
 
     `absent` is there where the study needs data that are not here, so that it cannot be queued as yet.
     """
@@ -24,6 +25,8 @@ def _planned(resolved: Plan, engine: Engine | None) -> tuple[dict[str, Any], Cos
     known = set() if engine is None else reads.existing(engine)
     found = _costs(resolved, engine)
     told: dict[str, Any] = dict(vars(summed(resolved, found, default_slots())))
+    disk = disk_forecast(engine, [run for run in resolved.runs if run.fingerprint not in known])
+    told |= {"disk_bytes": disk.new, "disk": plain(disk)}
     told["existing"] = sum(run.fingerprint in known for run in resolved.runs)
     told["new"] = len(resolved.runs) - told["existing"]
     absent = resolved.document["setting"].get("absent", "")

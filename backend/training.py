@@ -13,6 +13,7 @@ from torch import Tensor
 
 from backend import checkpoints
 from backend.context import RunContext
+from backend.log_lines import say
 from backend.precision import LossScale, lost_updates, unscaled
 from backend.ranks import team
 from backend.schedules import factor
@@ -86,6 +87,7 @@ def train(
                 break
             if check and check_every and loop.step % check_every == 0 and check(loop.step):
                 break
+    say("trained", f"{loop.step} of {steps} steps are done")
     run.steps += loop.step
     run.sink.progress(loop.step, steps)
     return loop.step
@@ -101,6 +103,8 @@ def _start(
     loop = Loop(model, run, steps, optimizer, weights, held, scale)
     if not run.request.fresh:
         _resume(loop)
+    begun, of = ("resumed", "going on") if loop.step else ("training", "training")
+    say(begun, f"{of} from step {loop.step} of {steps}", learning_rate=learning_rate)
     return loop
 
 

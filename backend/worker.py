@@ -18,17 +18,20 @@ from pathlib import Path
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from backend import run_log
 from backend.engines.choosing import Elsewhere, Here
 from backend.engines.devices import Devices
 from backend.engines.interface import AnySlot
-from backend.engines.machine import machine
+from backend.engines.machine import Load, machine
 from backend.herald import Herald, webhook
 from backend.leases import Watch
 from backend.playground.attendant import Attendant, ending
 from backend.stage import RunFailed
+from backend.worker_log import WorkerLog
 from db import reads, session, writes
 from db.writes import Claim
 
+SAMPLE_SECONDS = 20.0  # between two samples of what the machine is at
 POLL_SECONDS = 0.5  # how often an idle worker looks for runs that others made ready
 CANCEL_SECONDS = 15.0  # for a run to stop by itself
 STOP_SECONDS = 20.0  # for all runs to stop by themselves when the worker stops
@@ -146,9 +149,10 @@ class _Worker:
     ):
         self.place, self.study_id = place, study_id
         self.engine, self.slots, self.until_idle = engine, slots, until_idle
-        self.lease_seconds, self.tell, self.home = lease_seconds, tell, home
-        host = socket.gethostname()[:40]
-        self.id = f"{host}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.lease_seconds, self.home = lease_seconds, home
+        self.host = socket.gethostname()
+        self.id = f"{self.host[:40]}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self._log, self._tell = WorkerLog(home, self.id), tell
         self.signalled: int | None = None
         self.stopping = False
         self.first_event = reads.last_event(engine)
@@ -162,9 +166,18 @@ class _Worker:
         self._look = _Timer(POLL_SECONDS)
         self._cancels = _Timer(1.0)
         self._pulse = _Timer(max(0.5, min(5.0, lease_seconds / 3)))
+        self._load, self._sampling = Load(), _Timer(SAMPLE_SECONDS)
+        self._load()  # from here on
         self._prompts = _Timer(POLL_SECONDS)
-        self._attendant = Attendant(engine, home, lambda kind, text: tell(Happened(kind, text)))
-        self._herald = Herald(engine, lambda kind, text: tell(Happened(kind, text)), webhook())
+        self._attendant = Attendant(
+            engine, home, lambda kind, text: self.tell(Happened(kind, text))
+        )
+        self._herald = Herald(engine, lambda kind, text: self.tell(Happened(kind, text)), webhook())
+
+    def tell(self, happened: Happened) -> None:
+        """Say what happened to whoever called, and to the worker's log."""
+        self._log(happened.kind, happened.text, happened.run_id)
+        self._tell(happened)
 
     def stop(self, caught: int | None = None) -> None:
         """Stop at the next opportunity; asked twice, at once."""
@@ -176,7 +189,7 @@ class _Worker:
 
     def run(self) -> None:
         """Work until there is nothing left to do, or until stopped."""
-        here = (socket.gethostname(), os.getpid(), self.slots, self.place.name)
+        here = (self.host, os.getpid(), self.slots, self.place.name)
         writes.register_worker(self.engine, self.id, *here)
         self.tell(Happened("started", f"{self.slots} slots"))
         try:
@@ -197,6 +210,7 @@ class _Worker:
             self._patiently(lambda: writes.stop_worker(self.engine, self.id))
             self._selector.close()
             self.tell(Happened("stopped"))
+            self._log.close()
 
     def _finished(self) -> bool:
         if not self.until_idle or any(post.claim for post in self._posts) or not self._look():
@@ -266,7 +280,16 @@ class _Worker:
                 writes.lose(self.engine, claim.run_id, claim.attempt, reason)
 
         if self._patiently(write):
-            self.tell(Happened("returned" if self.stopping else "lost", reason, claim.run_id))
+            how = "returned" if self.stopping else "lost"
+            self._patiently(lambda: self._log_loss(claim, how, reason))
+            self.tell(Happened(how, reason, claim.run_id))
+
+    def _log_loss(self, claim: Claim, how: str, reason: str) -> None:
+        """The run's own log ends with the words of who saw its process end."""
+        run = reads.run(self.engine, claim.run_id)
+        if run is not None:
+            run_log.add_line(self.home, run["fingerprint"], claim.attempt, how, reason)
+            run_log.keep_tail(self.engine, self.home, claim.run_id, run["fingerprint"], claim.attempt)  # fmt: skip
 
     def _feed(self) -> None:
         """A run for every slot that waits for one, as long as there are ready runs."""
@@ -293,13 +316,16 @@ class _Worker:
 
     def _chores(self) -> None:
         if self._pulse():
-            now = {**machine(), "left_for_next": self._short}
-            if writes.beat_worker(self.engine, self.id, now) == "stopping":
+            told = machine(self._load, self.home) | {"left_for_next": self._short}
+            if writes.beat_worker(self.engine, self.id, told) == "stopping":
                 self.stop()
             over = self._watch.over(writes.leases(self.engine))
             self._hungry |= bool(writes.reap(self.engine, over))
             writes.reap_prompts(self.engine)
             self._herald.look()
+            if self._sampling():
+                writes.sample_machine(self.engine, self.host, told)
+                writes.tidy_samples(self.engine)
         if self._prompts():
             self._attendant.look()
         if self._cancels() and any(post.claim for post in self._posts):

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Engine, bindparam, func, insert, select, text
 from sqlalchemy import Table as Relation
 
-from db import models_access, models_marks, prompt_models  # noqa: F401 - their tables belong to the metadata
+from db import models_access, models_marks, models_watch, prompt_models  # noqa: F401 - their tables belong to the metadata
 from db.models import Run, Study, Table
 from db.session import DatabaseProblem, reader
 from db.writes.guarded import demand

@@ -192,7 +192,9 @@ def preview(source: dict[str, Any]) -> None:
     )
     columns[1].metric("Time", seconds(told["seconds"]), help=f"forecast from {told['basis']}")
     columns[2].metric("FLOPs", flops(told["flops"]))
-    columns[3].metric("Disk", size(told["disk_bytes"]))
+    columns[3].metric("Disk", size(told["disk_bytes"]), help=told["disk"]["says"])
+    if told["disk"]["warning"]:
+        st.warning(plain(told["disk"]["warning"]))
     name, absent = told["study"], told["absent"]
     if absent:
         st.warning(f"The plan and its cost are known; it can be queued once its data are here. {absent}")  # fmt: skip

@@ -10,6 +10,8 @@ from sqlalchemy import Engine  # noqa: E402
 from db import reads as database  # noqa: E402
 from db import writes  # noqa: E402
 from pages.components import queue_view, reads, shown  # noqa: E402
+from pages.components.disk_view import disk_line  # noqa: E402
+from pages.components.machine_view import machines  # noqa: E402
 from pages.components.pulse import pulse  # noqa: E402
 from pages.components.signing_in import beyond  # noqa: E402
 from pages.components.starting import start_worker, worker_alive  # noqa: E402
@@ -77,9 +79,11 @@ def page() -> None:
     else:
         controls(engine)
         live(engine)
+        disk_line(engine)
         queue_view.waiting(engine)
         queue_view.failed(engine)
         queue_view.blocked(engine)
+        machines(engine)
         queue_view.happened(engine)
         st.caption(f"Files of all runs on disk: {shown.size(database.disk_used(engine))}.")
 

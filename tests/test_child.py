@@ -162,7 +162,7 @@ def test_a_full_disk_fails_the_run_with_a_sentence_and_harms_nothing(tmp_path, m
         assert do_next(engine) == "failed"
         assert reads.run(engine, 1)["error"].startswith("The disk is full")
         (disk / "ballast").unlink()
-        assert not list(disk.rglob("*.*")), "nothing half-written stays"
+        assert not list((disk / "checkpoints").rglob("*.*")), "nothing half-written stays"
         assert do_next(engine) == "complete", "the oracle needs no base"
         assert writes.retry(engine, [1]) == 1
         assert do_next(engine) == "complete"

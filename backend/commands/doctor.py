@@ -78,12 +78,18 @@ def _database() -> dict[str, Any]:
 
 
 def _disk() -> dict[str, Any]:
-    from backend.engines.machine import free_disk
-    from db.session import home
+    from backend.commands import existing_database
+    from backend.disk_forecast import disk_forecast
+    from db.session import DatabaseProblem
 
-    place, free = free_disk(home())
-    says = f"{free / 1e9:.1f} GB free at {place}"
-    return _check("disk", free > 1e9, says if free > 1e9 else f"{says}; free some space")
+    try:
+        found = disk_forecast(existing_database())
+    except DatabaseProblem:  # which its own line tells of
+        found = disk_forecast(None)
+    if not found.fits:
+        return _check("disk", False, found.warning)
+    says = f"{found.words}, at {found.place}"
+    return _check("disk", found.free > 1e9, says if found.free > 1e9 else f"{says}; free some space")  # fmt: skip
 
 
 def _plugins() -> dict[str, Any]:

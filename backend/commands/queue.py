@@ -100,6 +100,8 @@ def _submit(arguments: argparse.Namespace) -> None:
         f" {told['memory_bytes'] / 1e9:.1f} GB of memory, {told['disk_bytes'] / 1e6:.1f} MB of disk"
         f" (from {told['basis']})."
     )
+    if told["disk"]["warning"]:
+        print(told["disk"]["warning"])
     if told.get("absent"):
         print(f"It cannot be queued as yet: {told['absent']}")
     return None

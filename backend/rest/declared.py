@@ -53,6 +53,13 @@ class OneRun(Taken):
     run: int = Field(ge=1, lt=2**31, description="Its number.")
 
 
+class Log(OneRun):
+    """The end of a run's log."""
+
+    level: str = Field(default="info", max_length=20, description="The lowest one: info, warning or error.")  # fmt: skip
+    last: int = Field(default=200, ge=1, le=2000, description="How many lines at most.")
+
+
 class Runs(Taken):
     """A study's runs."""
 
@@ -120,7 +127,7 @@ class Revoked(Taken):
     name: str = Field(max_length=200, description="The token's name or its prefix.")
 
 
-class Log(Taken):
+class Entries(Taken):
     """A part of the audit log."""
 
     last: int = Field(default=50, ge=1, le=10_000, description="Entries, the latest first.")
@@ -202,6 +209,7 @@ ROUTES = (
     Route("POST", "/studies", "runner", "Queue a study's runs; those that exist are reused", Submission, _submit),
     Route("GET", "/runs", "viewer", "A study's runs", Runs, lambda asked: service.runs(asked.study, asked.filter)),
     Route("GET", "/runs/{run}", "viewer", "Everything about a run", OneRun, lambda asked: service.run(asked.run)),
+    Route("GET", "/runs/{run}/log", "viewer", "The last lines of a run's log", Log, lambda asked: service.log(asked.run, asked.level, asked.last)),
     Route("POST", "/cancel", "runner", "Stop runs, or all of a study's", Which, lambda asked: service.cancel(map(str, asked.runs))),
     Route("POST", "/retry", "runner", "Queue failed and cancelled runs again", Again, lambda asked: service.retry(map(str, asked.runs), asked.fresh)),
     Route("POST", "/pause", "runner", "Stop claiming; what runs goes on", Nothing, lambda asked: service.pause(True)),
@@ -211,7 +219,7 @@ ROUTES = (
     Route("POST", "/delete", "admin", "Delete a study and the runs that no other study has", OneStudy, lambda asked: service.delete(asked.study)),
     Route("POST", "/import", "runner", "Make a study of others' result files", Results, _import, largest=IMPORT_BYTES),
     Route("GET", "/catalogue/{kind}", "viewer", "Settings, methods, options, attacks or metrics, with parameters, defaults and sources", Kind, lambda asked: service.parts(asked.kind)),
-    Route("GET", "/audit", "admin", "Who did what, the latest first", Log, lambda asked: service.audit(asked.last, asked.actor)),
+    Route("GET", "/audit", "admin", "Who did what, the latest first", Entries, lambda asked: service.audit(asked.last, asked.actor)),
     Route("GET", "/tokens", "admin", "All tokens, without what would let anybody in", Nothing, lambda asked: service.tokens()),
     Route("POST", "/tokens", "admin", "Make a token, which is told this once", NewToken, _make_token),
     Route("POST", "/tokens/revoke", "admin", "End a token", Revoked, lambda asked: service.revoke(asked.name)),

@@ -8,6 +8,21 @@ from db.reads.access import (
     tokens,
     tokens_with,
 )
+from db.reads.disk import (
+    database_bytes,
+    model_sizes,
+    models_to_come,
+    models_written,
+)
+from db.reads.logs import (
+    KeptLog,
+    kept_log,
+)
+from db.reads.machines import (
+    History,
+    machine_history,
+    machine_hosts,
+)
 from db.reads.marks import (
     notes,
     tags,
@@ -100,7 +115,9 @@ from db.reads.trash import (
 __all__ = [
     "DECISIONS",
     "Condition",
+    "History",
     "Items",
+    "KeptLog",
     "Queue",
     "RunPage",
     "StudyRecord",
@@ -112,6 +129,7 @@ __all__ = [
     "cost_history",
     "counts",
     "data_version",
+    "database_bytes",
     "disk_used",
     "events",
     "existing",
@@ -124,15 +142,21 @@ __all__ = [
     "idle",
     "inputs",
     "item_values",
+    "kept_log",
     "last_event",
     "live_curves",
     "last_finished",
+    "machine_history",
+    "machine_hosts",
     "matching",
     "matching_ids",
     "measurements",
     "metric_names",
     "model_files",
     "model_fingerprints",
+    "model_sizes",
+    "models_to_come",
+    "models_written",
     "notes",
     "parameter_names",
     "paused",

@@ -27,6 +27,13 @@ from db.writes.leases import (
     leases,
     reap,
 )
+from db.writes.logs import (
+    keep_log,
+)
+from db.writes.machines import (
+    sample_machine,
+    tidy_samples,
+)
 from db.writes.marks import (
     add_tag,
     delete_view,
@@ -138,6 +145,7 @@ __all__ = [
     "heartbeat",
     "leases",
     "import_study",
+    "keep_log",
     "keep_token",
     "lose",
     "lose_prompts",
@@ -157,6 +165,7 @@ __all__ = [
     "retry",
     "return_prompt",
     "revoke_token",
+    "sample_machine",
     "save_note",
     "save_view",
     "set_archived",
@@ -166,6 +175,7 @@ __all__ = [
     "stop_worker",
     "submit",
     "take_ended",
+    "tidy_samples",
     "trash_runs",
     "trash_study",
 ]

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 from backend import plugins
 from db import reads
 from db.session import DatabaseProblem, open_database
-from pages.components.shown import plain, size
+from pages.components.shown import DASH, plain, size
 
 
 def sidebar() -> None:
@@ -55,7 +55,8 @@ def loads(workers: pd.DataFrame) -> list[str]:
                 f"The next run waits for memory: {size(max(0, found['left_for_next']))} left"
             )
         for gpu in found.get("gpus", []):
+            busy = DASH if gpu["busy"] is None else f"{gpu['busy']} %"
             told.append(
-                f"{plain(gpu['name'])}: {gpu['busy']} %, {size(gpu['used'])} of {size(gpu['total'])}"
+                f"{plain(gpu['name'])}: {busy}, {size(gpu['used'])} of {size(gpu['total'])}"
             )
     return told

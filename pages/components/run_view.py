@@ -11,6 +11,8 @@ from sqlalchemy import Engine
 from backend.charts.training import category_chart, loss_chart
 from db import reads
 from pages.components import outlook, shown
+from pages.components.machine_view import while_it_ran
+from pages.components.run_log_view import log_tab
 from pages.components.run_marks import note_tab, standing, tags_line
 
 COLOURS = {"complete": "green", "running": "blue", "failed": "red"}
@@ -36,8 +38,8 @@ def run_view(engine: Engine, run: dict[str, Any]) -> None:
     tags_line(engine, run["id"])
     st.html(f'<a href="Launch?clone={int(run["id"])}" target="_self">Clone into Launch</a>')
     measured = reads.measurements(engine, run_ids=[run["id"]], category=None)
-    titles = ["Results", "Curves", "Answers", "Configuration", "Evidence", "Events", "Note"]
-    results, curves, answers, configuration, evidence, events, note = st.tabs(titles)
+    titles = ["Results", "Curves", "Answers", "Configuration", "Evidence", "Log", "Events", "Note"]
+    results, curves, answers, configuration, evidence, log, events, note = st.tabs(titles)
     with results:
         _results(engine, measured, children)
     with answers:
@@ -50,6 +52,8 @@ def run_view(engine: Engine, run: dict[str, Any]) -> None:
         st.code(json.dumps(run["setting"], indent=1, ensure_ascii=False), language="json")
     with evidence:
         _evidence(engine, run)
+    with log:
+        log_tab(engine, run)
     with events:
         _events(engine, run["id"])
     with note:
@@ -246,6 +250,7 @@ def _evidence(engine: Engine, run: dict[str, Any]) -> None:
     if "model" in set(files["kind"]):
         st.caption("As a folder that transformers opens, with tokenizer and model card:")
         st.code(f"python -m backend export-model {run['id']} --to FOLDER", language="bash")
+    while_it_ran(engine, run)
 
 
 def _events(engine: Engine, run_id: int) -> None:

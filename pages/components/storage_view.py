@@ -6,6 +6,7 @@ from sqlalchemy import Engine
 from backend import storage
 from backend.charts.storage import storage_chart
 from db.session import home, require_database
+from pages.components.disk_view import disk_line
 from pages.components.downloads import downloads
 from pages.components.shown import size, whole
 from pages.components.signing_in import beyond
@@ -27,6 +28,7 @@ def storage_view(engine: Engine) -> None:
     columns[0].metric("All files", size(kinds["bytes"].sum()))
     columns[1].metric("Files", whole(len(files)))
     columns[2].metric("May be removed", size(kinds["removable"].sum()))
+    disk_line(engine)
     told = "; ".join(f"{row.label} {size(row.bytes)}" for row in kinds.itertuples() if row.files)
     st.altair_chart(storage_chart(kinds), alt=f"Bytes by kind: {told}")
     st.caption(f"Below the data directory `{home().name}`.")
