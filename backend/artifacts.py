@@ -38,13 +38,14 @@ class Artifacts:
     What does not answer is asked again for a while; then RunFailed says so in one sentence.
     """
 
-    def __init__(self, address: str, folder: str = "models"):
-        """UserError where fsspec cannot make anything of the address."""
+    def __init__(self, address: str, folder: str = "models", *, connect: bool = True):
+        """UserError where fsspec cannot make anything of the address; without `connect` the first use will tell."""
         self.address, self._folder = address, folder
         self._files: Any = None
         self._root = ""
         try:
-            self._try(lambda files: None)
+            if connect:
+                self._try(lambda files: None)
         except (ValueError, ImportError) as problem:
             raise UserError(f"{self.shown} is no place that can be written: {problem}.") from problem  # fmt: skip
 
@@ -66,8 +67,7 @@ class Artifacts:
             return True
         if not here.is_file() or hashed(here) != digest:
             return False
-        there = self._model(digest)
-        self._try(lambda files: _store(files, here, there), STORING_SECONDS)
+        self._try(lambda files: _store(files, here, self._model(digest)), STORING_SECONDS)
         return True
 
     def get(self, digest: str, here: Path) -> None:

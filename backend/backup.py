@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from backend.artifacts import SHA256, Artifacts, Damaged, artifacts, located
+from backend.cargo import PLACE
 from backend.stage import UserError
 from db import reads, session
 from db.copying import copy_database
@@ -25,9 +26,6 @@ from db.models import now
 from db.writes.guarded import needs
 
 MANIFEST, FORM = "lethe-backup.json", 1
-PLACE = re.compile(
-    r"checkpoints/[0-9a-zA-Z]+/[\w.]+"
-)  # where a model may lie in the data directory
 DATABASE = re.compile(r"database-[0-9a-f]{12}\.db")
 Tell = Callable[[str, int, int], None]  # what, how many, of how many
 

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
+from backend.cargo import Cargo
 from backend.patience import is_full, patiently
 from backend.remedies import out_of_memory
 from backend.sink import DatabaseSink
@@ -50,18 +51,27 @@ def run_once(
     recipe = ready_recipe()
     home = home or session.home()
     row = patiently(lambda: reads.run(engine, run_id))
-    if row is None or not _begin(engine, row, attempt, home, crew):
+    if row is None or row["attempt"] != attempt or row["state"] != "running":
         return "refused"
     execute = crew.execute if crew else recipe.execute
     if crew:
         crew.on_loss = functools.partial(_give_up, engine, run_id, attempt)
     stop = stopping or threading.Event()
+    request = _request(row, home)
     try:
-        with DatabaseSink(engine, run_id, attempt, lease_seconds, stop) as sink:
-            outcome = execute(_request(row, home), sink)
+        with (
+            DatabaseSink(engine, run_id, attempt, lease_seconds, stop) as sink,
+            Cargo(engine, home, row, request.fingerprint, sink) as cargo,
+        ):
+            if not _begin(engine, row, attempt, request, crew):
+                return "refused"
+            outcome = execute(request, sink)
+            cargo.take(outcome.files)
         patiently(sink.flush)
-        done = patiently(lambda: writes.complete(engine, run_id, attempt, *_ledger(outcome)))
-        return "complete" if done else "refused"
+        if not patiently(lambda: writes.complete(engine, run_id, attempt, *_ledger(outcome))):
+            return "refused"
+        cargo.forget_state()
+        return "complete"
     except Cancelled:
         return _stopped(engine, run_id, attempt, sink)
     except Exception as problem:
@@ -73,15 +83,15 @@ def run_once(
 
 
 def _begin(
-    engine: Engine, row: dict[str, Any], attempt: int, home: Path, crew: "Crew | None"
+    engine: Engine, row: dict[str, Any], attempt: int, request: StageRequest, crew: "Crew | None"
 ) -> bool:
     from backend.checkpoints import resume_step, tidy
 
-    from_step = 0 if row["fresh"] else resume_step(home, row["fingerprint"])
+    from_step = 0 if request.fresh else resume_step(request.home, request.fingerprint)
     where = {**environment(), **(crew.environment if crew else {})}
     if not patiently(lambda: writes.begin(engine, row["id"], attempt, where, from_step)):
         return False
-    tidy(home, row["fingerprint"])
+    tidy(request.home, request.fingerprint)
     return True
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from backend.artifacts import checked
 from backend.engines.choosing import Elsewhere, Here
 from backend.engines.devices import Devices
 from backend.engines.interface import AnySlot
@@ -98,7 +99,9 @@ def work(
 
     Raises:
         WorkerProblem: slots die one after another before they can work
+        UserError: models cannot be stored where LETHE_ARTIFACTS says
     """
+    checked()
     place = place or Here(Devices())
     worker = _Worker(
         engine,

@@ -25,6 +25,7 @@ def add(verbs: Verbs) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
+    from backend.cargo import bring_model
     from backend.model_card import written
     from backend.model_export import export, origin_of
     from db.session import home
@@ -33,6 +34,7 @@ def _export(arguments: argparse.Namespace) -> None:
     run = _exportable(engine, arguments.run)
     assert engine is not None
     task = _task(run)
+    bring_model(engine, home(), run["id"])
     card = written(card_of(engine, run, origin_of(home(), run["fingerprint"])))
     files = export(home(), run["fingerprint"], task, card, arguments.to)
     if arguments.json:

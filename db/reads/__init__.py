@@ -52,6 +52,7 @@ from db.reads.results import (
     finished_runs,
     item_values,
     measurements,
+    model_file,
     samples,
 )
 from db.reads.run_conditions import (
@@ -129,6 +130,7 @@ __all__ = [
     "matching_ids",
     "measurements",
     "metric_names",
+    "model_file",
     "model_files",
     "model_fingerprints",
     "notes",

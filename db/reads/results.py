@@ -131,6 +131,15 @@ def artifacts(engine: Engine, run_id: int) -> pd.DataFrame:
     return frame(engine, select(*columns).where(Artifact.run_id == run_id))
 
 
+def model_file(engine: Engine, run_id: int) -> dict[str, Any] | None:
+    """A run's stored model: path (in the data directory), bytes, sha256; None where there is none."""
+    columns = (Artifact.path, Artifact.bytes, Artifact.sha256)
+    query = select(*columns).where(Artifact.run_id == run_id, Artifact.kind == "model")
+    with reader(engine).connect() as c:
+        row = c.execute(query).mappings().one_or_none()
+    return None if row is None else dict(row)
+
+
 def cost_history(engine: Engine) -> pd.DataFrame:
     """What finished runs took: stage, name, runs, flops, seconds (sums), seconds_per_flop."""
     seconds, flops = func.sum(Run.seconds), func.sum(Run.flops)
