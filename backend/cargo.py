@@ -31,10 +31,12 @@ def bring_model(engine: Engine, home: Path, run_id: int, store: Artifacts | None
     """See to it that a complete run's model is in the data directory, with the content that the database names.
 
     Raises:
-        RunFailed: it is neither here nor there, or the place does not answer
+        RunFailed: it was removed, or is neither here nor there, or the place does not answer
     """
+    file = reads.model_file(engine, run_id)
+    if file is not None and file["removed"]:
+        raise RunFailed(f"The model of run {run_id} was removed to make room; `retry {run_id}` makes it again.")  # fmt: skip
     store = store or artifacts()
-    file = reads.model_file(engine, run_id) if store else None
     if store is None or file is None or not PLACE.fullmatch(file["path"]):
         return
     try:
@@ -59,8 +61,9 @@ class Cargo:
         self._thread = threading.Thread(target=self._watch, name="states", daemon=True)
 
     def __enter__(self) -> "Cargo":
+        self._bring_inputs()
         if self.store is not None:
-            self._bring(self.store)
+            self._bring_state(self.store)
             self._thread.start()
         return self
 
@@ -95,19 +98,22 @@ class Cargo:
             except RunFailed as problem:
                 LOG.warning("A state stays that nobody needs: %s", problem)
 
-    def _bring(self, store: Artifacts) -> None:
-        parent = [self.row["parent"]["id"]] if self.row["parent"] else []
-        inputs = [run for given in self.row["inputs"].values() for run, _ in given]
-        for run in dict.fromkeys((*parent, *inputs)):
-            self.sink.progress(0, 0, f"fetching the model of run {run}")
-            bring_model(self.engine, self.home, run, store)
-        if self.row["fresh"]:
-            store.drop_state(self.fingerprint)
-        else:
-            self._bring_state(store)
+    def _bring_inputs(self) -> None:
+        """Every model that the run starts from; without a place one that is here is taken as it is."""
+        parent = [(self.row["parent"]["id"], self.row["parent"]["fingerprint"])] if self.row["parent"] else []  # fmt: skip
+        inputs = [one for given in self.row["inputs"].values() for one in given]
+        for run, fingerprint in dict.fromkeys((*parent, *inputs)):
+            if self.store is not None:
+                self.sink.progress(0, 0, f"fetching the model of run {run}")
+            elif (self.home / "checkpoints" / fingerprint / "model.safetensors").exists():
+                continue
+            bring_model(self.engine, self.home, run, self.store)
 
     def _bring_state(self, store: Artifacts) -> None:
         """The state from there where it is further than the one here."""
+        if self.row["fresh"]:
+            store.drop_state(self.fingerprint)
+            return
         from backend.checkpoints import progress_in, resume_progress
 
         theirs = store.read_state(self.fingerprint, progress_in)

@@ -25,6 +25,7 @@ from backend.remedies import out_of_memory
 from backend.sink import DatabaseSink
 from backend.stage import Cancelled, RunFailed, StageOutcome, StageRequest, UserError
 from db import reads, session, writes
+from db.models import AGAIN
 
 if TYPE_CHECKING:  # which imports torch
     from backend.crew import Crew
@@ -57,7 +58,8 @@ def run_once(
     if crew:
         crew.on_loss = functools.partial(_give_up, engine, run_id, attempt)
     stop = stopping or threading.Event()
-    request = _request(row, home)
+    made = patiently(lambda: reads.made_again(engine, run_id)) if row["origin"] == AGAIN else None
+    request = _request(row, home, made)
     try:
         with (
             DatabaseSink(engine, run_id, attempt, lease_seconds, stop) as sink,
@@ -68,7 +70,8 @@ def run_once(
             outcome = execute(request, sink)
             cargo.take(outcome.files)
         patiently(sink.flush)
-        if not patiently(lambda: writes.complete(engine, run_id, attempt, *_ledger(outcome))):
+        ledger, owner = _ledger(outcome), made[0] if made else None
+        if not patiently(lambda: writes.complete(engine, run_id, attempt, *ledger, owner)):
             return "refused"
         cargo.forget_state()
         return "complete"
@@ -102,8 +105,10 @@ def _give_up(engine: Engine, run_id: int, attempt: int, sentence: str) -> None:
     os._exit(1)
 
 
-def _request(row: dict[str, Any], home: Path) -> StageRequest:
+def _request(row: dict[str, Any], home: Path, made: tuple[int, str] | None = None) -> StageRequest:
+    """What to do; where it is to make another run's model again, under that one's fingerprint."""
     parent = row["parent"] or {}
+    row = {**row, "fingerprint": made[1]} if made else row
     copied = ("stage", "name", "parameters", "setting", "seed", "precision", "fingerprint", "fresh")
     return StageRequest(
         **{key: row[key] for key in copied},

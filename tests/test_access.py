@@ -81,7 +81,7 @@ def test_the_roles_are_what_they_shall_be() -> None:
     assert held["reviewer"] == {"freeze_report", "decide"}
     assert held["admin"] == {
         "delete_study", "forget_files", "empty_trash", "copied_to", "backup", "restore", "remove_files",
-        "keep_token", "revoke_token",
+        "remove_models", "keep_token", "revoke_token",
     }  # fmt: skip
 
 

@@ -55,6 +55,9 @@ def _exportable(engine: Engine | None, run_id: int) -> dict[str, Any]:
             f"; the model that it looked at is run {run['parent']['id']}" if run["parent"] else ""
         )
         raise UserError(f"Run {run_id} is of the stage {run['stage']} and keeps no model{parent}.")
+    made = reads.made_again(engine, run_id) if engine is not None else None
+    if made:
+        raise UserError(f"Run {run_id} made the model of run {made[0]} again; export that one.")
     if run["origin"] != "run":
         raise UserError(f"Run {run_id} was imported: its numbers are here, its weights are not.")
     if run["state"] != "complete":

@@ -4,6 +4,9 @@ from db.writes.access import (
     keep_token,
     revoke_token,
 )
+from db.writes.again import (
+    remove_models,
+)
 from db.writes.control import (
     Deleted,
     delete_study,
@@ -148,6 +151,7 @@ __all__ = [
     "register_worker",
     "remove_block",
     "remove_tag",
+    "remove_models",
     "rename_report",
     "rename_view",
     "request_cancel",
