@@ -38,9 +38,16 @@ class Artifacts:
     What does not answer is asked again for a while; then RunFailed says so in one sentence.
     """
 
-    def __init__(self, address: str, folder: str = "models", *, connect: bool = True):
+    def __init__(
+        self,
+        address: str,
+        folder: str = "models",
+        *,
+        connect: bool = True,
+        patience: float | None = None,
+    ):
         """UserError where fsspec cannot make anything of the address; without `connect` the first use will tell."""
-        self.address, self._folder = address, folder
+        self.address, self._folder, self._patience = address, folder, patience
         self._files: Any = None
         self._root = ""
         try:
@@ -121,6 +128,17 @@ class Artifacts:
         """fingerprint → bytes of every state that is there."""
         return {name: size for name, size in self._listed("resume") if name.isalnum()}
 
+    def owner(self, name: str = "") -> str:
+        """Whose the place is; it becomes that of `name` where it is nobody's. Empty where it still is."""
+
+        def action(files: Any) -> str:
+            there = f"{self._root}/database"
+            if self._size(files, there) is None and name:
+                files.pipe_file(there, name.encode())
+            return "" if self._size(files, there) is None else str(files.cat_file(there).decode())
+
+        return self._try(action)
+
     def check(self) -> None:
         """Write, read and remove a small file.
 
@@ -178,7 +196,8 @@ class Artifacts:
                 raise Away(_words(problem)) from problem
 
         try:
-            return patiently(once, SECONDS if seconds is None else seconds)
+            usual = SECONDS if self._patience is None else self._patience
+            return patiently(once, usual if seconds is None else seconds)
         except Away as problem:
             raise RunFailed(f"{self.shown} could not be reached: {problem}; see to {ENVIRONMENT} or the place, then retry.") from problem.__cause__  # fmt: skip
 
@@ -198,14 +217,14 @@ def given() -> str:
     return address if named or not address else str(Path(address).expanduser().absolute())
 
 
-def artifacts() -> Artifacts | None:
-    """The place that LETHE_ARTIFACTS names; None where it names none.
+def artifacts(patience: float | None = None) -> Artifacts | None:
+    """The place that LETHE_ARTIFACTS names, asked again for so long where it does not answer; None where it names none.
 
     Raises:
         UserError: it is no address
     """
     address = given()
-    return Artifacts(address) if address else None
+    return Artifacts(address, patience=patience) if address else None
 
 
 def checked() -> Artifacts | None:

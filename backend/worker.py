@@ -25,6 +25,7 @@ from backend.engines.interface import AnySlot
 from backend.engines.machine import machine
 from backend.herald import Herald, webhook
 from backend.leases import Watch
+from backend.placed import own
 from backend.playground.attendant import Attendant, ending
 from backend.stage import RunFailed
 from db import reads, session, writes
@@ -101,7 +102,8 @@ def work(
         WorkerProblem: slots die one after another before they can work
         UserError: models cannot be stored where LETHE_ARTIFACTS says
     """
-    checked()
+    if store := checked():
+        own(engine, store)
     place = place or Here(Devices())
     worker = _Worker(
         engine,

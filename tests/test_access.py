@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # What workers and their children write. Nobody else calls it, so it asks nobody's role.
 WORKERS = {
     "add_artifacts", "add_event", "answer_prompt", "beat_prompt", "beat_worker", "begin", "cancelled", "claim",
-    "claim_prompt", "complete", "fail", "fail_prompt", "fail_waiting_prompts", "hand_back", "heartbeat", "leases", "lose",
+    "claim_prompt", "complete", "fail", "fail_prompt", "fail_waiting_prompts", "hand_back", "heartbeat", "identity", "leases", "lose",
     "lose_prompts", "reap", "reap_prompts", "record", "register_worker", "return_prompt", "stop_worker", "take_ended",
 }  # fmt: skip
 EVERY_WRITE = {

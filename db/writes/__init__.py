@@ -10,6 +10,7 @@ from db.writes.again import (
 from db.writes.control import (
     Deleted,
     delete_study,
+    identity,
     request_cancel,
     retry,
     set_flag,
@@ -139,6 +140,7 @@ __all__ = [
     "freeze_report",
     "hand_back",
     "heartbeat",
+    "identity",
     "leases",
     "import_study",
     "keep_token",

@@ -1,16 +1,20 @@
 """What people do to the queue: cancel, retry, pause, reorder, delete."""
 
+import uuid
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, delete, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from db.models import Artifact, Flag, Run, RunInput, Study, StudyRun
 from db.session import DatabaseProblem
 from db.writes.again import make_again
 from db.writes.guarded import needs
 from db.writes.rows import AGAIN, BAD, block, clock, event, events, in_parts, sweep, upsert
+
+IDENTITY = "identity"  # the flag that holds the database's name
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,19 @@ def set_flag(engine: Engine, name: str, value: str) -> None:
     """Turn a switch of this database, such as what its reader has already seen."""
     with engine.begin() as c:
         upsert(c, Flag, [{"name": name, "value": value}])
+
+
+def identity(engine: Engine) -> str:
+    """A name that no other database has, made at the first asking."""
+    with engine.begin() as c:
+        known = select(Flag.value).where(Flag.name == IDENTITY)
+        found = c.execute(known).scalar()
+        if found is None:
+            dialect = sqlite if c.dialect.name == "sqlite" else postgresql
+            row = dialect.insert(Flag).values(name=IDENTITY, value=uuid.uuid4().hex)
+            c.execute(row.on_conflict_do_nothing())  # another worker may be faster
+            found = c.execute(known).scalar_one()
+    return str(found)
 
 
 @needs("runner")
