@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 ENVIRONMENT = "LETHE_ARTIFACTS"
 SHA256 = re.compile(r"[0-9a-f]{64}")
+PART = re.compile(r"(models|resume)/[0-9a-zA-Z]+\.[0-9a-f]{8}\.part")  # not whole yet, or never
 CHUNK = 1 << 22
 SECONDS = 60.0  # for a store that does not answer
 STORING_SECONDS = 600.0  # the same where a finished model would be lost
@@ -127,6 +128,20 @@ class Artifacts:
     def states(self) -> dict[str, int]:
         """fingerprint → bytes of every state that is there."""
         return {name: size for name, size in self._listed("resume") if name.isalnum()}
+
+    def parts(self) -> dict[str, int]:
+        """path → bytes of what is being stored, or was when a process was killed."""
+        listed = ((f"{place}/{name}", size) for place in ("models", "resume") for name, size in self._listed(place))  # fmt: skip
+        return {path: size for path, size in listed if PART.fullmatch(path)}
+
+    def age_of_part(self, path: str) -> float | None:
+        """As `age`, of such a part."""
+        return self._try(lambda files: _age(files, f"{self._root}/{path}"))
+
+    def remove_part(self, path: str) -> None:
+        """Forget such a part."""
+        assert PART.fullmatch(path), path
+        self._try(lambda files: _remove(files, f"{self._root}/{path}"))
 
     def owner(self, name: str = "") -> str:
         """Whose the place is; it becomes that of `name` where it is nobody's. Empty where it still is."""

@@ -19,7 +19,8 @@ DAY = 86400.0  # a run stores its model before the database names it
 class Placed:
     """A content (`digest`) or a state to resume from (`fingerprint`) there, and the runs that name it.
 
-    `ours` says that the place belongs to this database, `unnamed` that no run has named the content for a day.
+    `ours` says that the place belongs to this database, `unnamed` that no run has named the content for a day, or that it
+    is the part of one (`digest` is "part") that a process left which was killed.
     """
 
     path: str
@@ -51,6 +52,9 @@ def files(engine: Engine, store: Artifacts) -> list[Placed]:
         runs = tuple(named.get(digest, ()))
         unnamed = ours and not runs and (store.age(digest) or 0.0) > DAY
         found.append(Placed(f"models/{digest}", size, digest, "", runs, ours, unnamed))
+    for path, size in store.parts().items():
+        left = ours and (store.age_of_part(path) or 0.0) > DAY
+        found.append(Placed(path, size, "part", "", (), ours, left))
     states = store.states().items()
     return [*found, *(Placed(f"resume/{name}", size, "", name, (), ours) for name, size in states)]
 
@@ -75,7 +79,9 @@ def remove(engine: Engine, paths: Collection[str]) -> set[str]:
     for path in paths if store else ():
         assert store is not None
         folder, _, name = path.partition("/")
-        if folder == "resume":
+        if name.endswith(".part"):
+            store.remove_part(path)
+        elif folder == "resume":
             store.drop_state(name)
         elif reads.is_named(engine, name):
             continue

@@ -10,7 +10,10 @@ from sqlalchemy import Engine, select
 
 from backend import plan, study
 from backend.__main__ import main
+from backend.playground.kept_models import KeptModels
+from backend.recipe import task_of
 from backend.results import frontier_document
+from backend.stage import RunFailed
 from backend.worker import work
 from db import reads, writes
 from db.models import Artifact, Measurement, Run
@@ -129,6 +132,8 @@ def test_the_command_line_makes_a_removed_model_again(engine: Engine, tmp_path: 
     digest = hashlib.sha256(model(tmp_path, robust).read_bytes()).hexdigest()
     removed(engine, tmp_path, robust)
     name = str(robust["id"])
+    with pytest.raises(RunFailed, match=f"`retry {name}` makes it again"):
+        KeptModels(engine, tmp_path).get(robust, task_of(robust["setting"]))
     assert main(["export-model", name, "--to", str(tmp_path / "out")]) == 1
     assert f"was removed to make room; `retry {name}` makes it again" in capsys.readouterr().err
     assert main(["retry", "small", "--json"]) == 0

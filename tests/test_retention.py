@@ -24,6 +24,7 @@ from db.models import MODEL_STAGES
 from db.session import home, require_database
 from tests.seed_database import seed_study
 from tests.small_study import SETTING, database, numbers
+from tests.stores import free_port
 from tests.test_pages import ROOT
 
 HOUR, DAY = 3600.0, 86400.0
@@ -221,6 +222,17 @@ def test_contents_that_no_run_names_go_after_a_day(made: dict[str, int], place: 
     assert place.size(digests[0]) == 1 and place.size(digests[1]) is None
 
 
+def test_what_killed_processes_left_half_stored_goes_after_a_day(made: dict[str, int], place: Artifacts, tmp_path: Path) -> None:  # fmt: skip
+    engine = require_database()
+    for folder, name, age in (("models", "0" * 64, 2 * DAY), ("resume", "f00d", 2 * DAY), ("models", "1" * 64, HOUR)):  # fmt: skip
+        part = tmp_path / "models" / folder / f"{name}.0123abcd.part"
+        part.parent.mkdir(exist_ok=True)
+        part.write_bytes(b"half")
+        os.utime(part, (time.time() - age,) * 2)
+    assert storage.clean(engine, ["orphan"]) == storage.Removed(2, 8)
+    assert [path.name[:1] for path in tmp_path.rglob("*.part")] == ["1"]
+
+
 def test_states_of_ended_runs_go_there_too(made: dict[str, int], place: Artifacts, tmp_path: Path) -> None:  # fmt: skip
     engine = require_database()
     (tmp_path / "state").write_bytes(b"state")
@@ -267,6 +279,16 @@ def test_the_data_page_lists_them_with_an_empty_box(made: dict[str, int]) -> Non
     at.button(key="gc").click().run()
     assert not at.exception, at.exception[0].value
     assert here(made) == set(made) - {"grad_diff"}
+
+
+def test_a_place_that_does_not_answer_is_told_on_the_page_and_the_rest_is_shown(made: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setenv(artifacts.ENVIRONMENT, f"ftp://ada:secret@127.0.0.1:{free_port()}/models")
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at.query_params["part"] = "Storage"
+    at.switch_page("pages/9_Data.py").run()
+    assert not at.exception, at.exception[0].value
+    assert ["could not be reached" in one.value and "secret" not in one.value for one in at.warning] == [True]  # fmt: skip
+    assert at.checkbox(key="gc dominated")
 
 
 def submitted(engine: Engine, rates: list[float]) -> None:
