@@ -2,11 +2,10 @@
 
 A backup is a folder or any address of fsspec: one SQLite file with all rows of one moment, every model under the hash
 of its content, and a manifest, written last, that names both. Taking another one into the same place adds what is new.
+Models that lie at LETHE_ARTIFACTS only are fetched for it, and a restore stores them there again.
 """
 
-import hashlib
 import json
-import os
 import re
 import sqlite3
 import tempfile
@@ -16,9 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import fsspec
 from sqlalchemy import Engine
 
+from backend.artifacts import SHA256, Artifacts, Damaged, artifacts, located
+from backend.cargo import PLACE
 from backend.stage import UserError
 from db import reads, session
 from db.copying import copy_database
@@ -26,12 +26,7 @@ from db.models import now
 from db.writes.guarded import needs
 
 MANIFEST, FORM = "lethe-backup.json", 1
-PLACE = re.compile(
-    r"checkpoints/[0-9a-zA-Z]+/[\w.]+"
-)  # where a model may lie in the data directory
 DATABASE = re.compile(r"database-[0-9a-f]{12}\.db")
-SHA256 = re.compile(r"[0-9a-f]{64}")
-CHUNK = 1 << 22
 Tell = Callable[[str, int, int], None]  # what, how many, of how many
 
 
@@ -63,7 +58,7 @@ def backup(engine: Engine, to: str, home: Path, tell: Tell | None = None) -> Bac
         frozen = session.open_database(url=f"sqlite:///{snapshot}")
         assert frozen is not None
         try:
-            kept, missing, size = _store_models(frozen, files, root, home, tell)
+            kept, missing, size = _store_models(frozen, Artifacts(to, "files"), home, tell)
             rows = reads.row_counts(frozen)
             name = f"database-{uuid.uuid4().hex[:12]}.db"
             files.put_file(str(snapshot), f"{root}/{name}")
@@ -92,11 +87,7 @@ def restore(source: str, home: Path, tell: Tell | None = None) -> BackedUp:
     rows = reads.row_counts(target)
     if rows["run"] or rows["study"]:
         raise UserError("The database holds studies or runs already; restore into an empty LETHE_HOME.")  # fmt: skip
-    found = sorted(told["files"].items())
-    for number, (path, digest) in enumerate(found, 1):
-        _fetch(files, f"{root}/files/{digest}", _inside(home, path), digest)
-        if tell:
-            tell("models", number, len(found))
+    _fetch_models(Artifacts(source, "files"), sorted(told["files"].items()), home, tell)
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/lethe.db"
         files.get_file(f"{root}/{told['database']}", f"{folder}/lethe.db")
@@ -111,10 +102,9 @@ def restore(source: str, home: Path, tell: Tell | None = None) -> BackedUp:
 
 def _place(given: str) -> tuple[Any, str]:
     try:
-        files, root = fsspec.core.url_to_fs(given)
+        return located(given)
     except (ValueError, ImportError) as problem:
         raise UserError(f"{given} is no place that can be written: {problem}.") from problem
-    return files, root.rstrip("/")
 
 
 def _holds(files: Any, root: str) -> bool:
@@ -176,17 +166,17 @@ def _snapshot(engine: Engine, to: Path) -> Path:
 
 
 def _store_models(
-    frozen: Engine, files: Any, root: str, home: Path, tell: Tell | None
+    frozen: Engine, place: Artifacts, home: Path, tell: Tell | None
 ) -> tuple[dict[str, str], list[str], int]:
     """Every model of a complete run, under its hash: what was stored, what could not be, bytes in all."""
     kept: dict[str, str] = {}
     missing: list[str] = []
     size = 0
-    files.makedirs(f"{root}/files", exist_ok=True)
+    elsewhere = artifacts()
     found = reads.model_files(frozen)
     for number, row in enumerate(found.to_dict("records"), 1):
         path, digest = str(row["path"]), str(row["sha256"])
-        if _store(home / path, digest, files, f"{root}/files/{digest}"):
+        if place.put(home / path, digest) or _passed_on(elsewhere, place, digest):
             kept[path] = digest
             size += int(row["bytes"])
         else:
@@ -196,57 +186,40 @@ def _store_models(
     return kept, missing, size
 
 
-def _store(here: Path, digest: str, files: Any, there: str) -> bool:
-    """Whether a file with that content is there now. What is half-written has another name until it is whole."""
-    if files.exists(there):
-        return True
-    temporary = f"{there}.{uuid.uuid4().hex[:8]}.part"
-    try:
-        with open(here, "rb") as source, files.open(temporary, "wb") as target:
-            written = _copied(source, target)
-    except FileNotFoundError:
+def _passed_on(elsewhere: Artifacts | None, place: Artifacts, digest: str) -> bool:
+    """Whether that content, which is not here, came from where models lie besides, and is in the backup now."""
+    if elsewhere is None:
         return False
-    if written != digest:
-        files.rm_file(temporary)
-        return False
-    files.mv(temporary, there)
-    return True
+    with tempfile.TemporaryDirectory() as folder:
+        between = Path(folder) / digest
+        try:
+            elsewhere.get(digest, between)
+        except (FileNotFoundError, Damaged):
+            return False
+        return place.put(between, digest)
 
 
-def _fetch(files: Any, there: str, here: Path, digest: str) -> None:
-    """Bring a file with that content.
+def _fetch_models(
+    place: Artifacts, found: list[tuple[str, str]], home: Path, tell: Tell | None
+) -> None:
+    """Bring the models of a backup here, and to where models lie besides.
 
     Raises:
-        UserError: it is missing in the backup, or its content is another one
+        UserError: one is missing in the backup, or its content is another one
     """
-    if here.exists() and _hash(here) == digest:
-        return
-    here.parent.mkdir(parents=True, exist_ok=True)
-    temporary = here.with_name(f".{here.name}.{os.getpid()}")
-    try:
-        with files.open(there, "rb") as source, open(temporary, "wb") as target:
-            written = _copied(source, target)
-        if written != digest:
-            raise UserError(f"The backup is damaged: the content of {here.parent.name} is not what it was.")  # fmt: skip
-        temporary.replace(here)
-    except FileNotFoundError as problem:
-        raise UserError(f"The backup is damaged: the model of {here.parent.name} is missing.") from problem  # fmt: skip
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _copied(source: Any, target: Any) -> str:
-    """Copy what is left of one file into another; the sha256 of it."""
-    digest = hashlib.sha256()
-    while part := source.read(CHUNK):
-        digest.update(part)
-        target.write(part)
-    return digest.hexdigest()
-
-
-def _hash(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    elsewhere = artifacts()
+    for number, (path, digest) in enumerate(found, 1):
+        here = _inside(home, path)
+        try:
+            place.get(digest, here)
+        except Damaged as problem:
+            raise UserError(f"The backup is damaged: the content of {here.parent.name} is not what it was.") from problem  # fmt: skip
+        except FileNotFoundError as problem:
+            raise UserError(f"The backup is damaged: the model of {here.parent.name} is missing.") from problem  # fmt: skip
+        if elsewhere is not None:
+            elsewhere.put(here, digest)
+        if tell:
+            tell("models", number, len(found))
 
 
 def _inside(home: Path, path: str) -> Path:

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,6 +22,7 @@ from backend.stage import RunFailed, WrittenFile
 from backend.wrapping import rebuilt
 
 MODEL, RESUME = "model.safetensors", "resume.safetensors"
+NOT_BEGUN = (-1, 0)
 
 
 def directory(home: Path, fingerprint: str) -> Path:
@@ -72,14 +73,26 @@ def tidy(home: Path, fingerprint: str) -> None:
 
 def resume_step(home: Path, fingerprint: str) -> int:
     """The step after which an interrupted run goes on; 0 where nothing is kept. Reads the header only."""
-    path = directory(home, fingerprint) / RESUME
+    return resume_progress(home, fingerprint)[1]
+
+
+def resume_progress(home: Path, fingerprint: str) -> tuple[int, int]:
+    """How far the state goes that an interrupted run goes on from: which of its trainings, and the step in it."""
     try:
-        with open(path, "rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            metadata = json.loads(file.read(size))["__metadata__"]
-        return int(json.loads(metadata["lethe"])["step"])
-    except (OSError, KeyError, ValueError):
-        return 0
+        with open(directory(home, fingerprint) / RESUME, "rb") as file:
+            return progress_in(file)
+    except OSError:
+        return NOT_BEGUN
+
+
+def progress_in(file: IO[bytes]) -> tuple[int, int]:
+    """The same of an open file; `NOT_BEGUN` where it is none of ours."""
+    try:
+        size = int.from_bytes(file.read(8), "little")
+        told = json.loads(json.loads(file.read(size))["__metadata__"]["lethe"])
+        return int(told.get("phase", 0)), int(told["step"])
+    except (KeyError, ValueError):
+        return NOT_BEGUN
 
 
 def save_model(home: Path, fingerprint: str, model: Any) -> WrittenFile:

@@ -21,12 +21,14 @@ from typing import IO, TYPE_CHECKING, Any
 from sqlalchemy import Engine
 
 from backend import run_log
+from backend.cargo import Cargo
 from backend.log_lines import say
 from backend.patience import is_full, patiently
 from backend.remedies import out_of_memory
 from backend.sink import DatabaseSink
 from backend.stage import Cancelled, RunFailed, StageOutcome, StageRequest, UserError
 from db import reads, session, writes
+from db.models import AGAIN
 
 if TYPE_CHECKING:  # which imports torch
     from backend.crew import Crew
@@ -53,7 +55,7 @@ def run_once(
     ready_recipe()
     home = home or session.home()
     row = patiently(lambda: reads.run(engine, run_id))
-    if row is None or not _begin(engine, row, attempt, home, crew):
+    if row is None or row["attempt"] != attempt or row["state"] != "running":
         return "refused"
     if crew:
         crew.on_loss = functools.partial(_give_up, engine, row, attempt, home)
@@ -75,11 +77,22 @@ def _do(
 ) -> str:
     execute = crew.execute if crew else ready_recipe().execute
     run_id, started = row["id"], time.monotonic()
+    made = patiently(lambda: reads.made_again(engine, run_id)) if row["origin"] == AGAIN else None
+    request = _request(row, home, made)
     try:
-        with DatabaseSink(engine, run_id, attempt, lease_seconds, stop) as sink:
-            outcome = execute(_request(row, home), sink)
+        with (
+            DatabaseSink(engine, run_id, attempt, lease_seconds, stop) as sink,
+            Cargo(engine, home, row, request.fingerprint, sink) as cargo,
+        ):
+            if not _begin(engine, row, attempt, request, crew):
+                return _said("refused", started)
+            outcome = execute(request, sink)
+            cargo.take(outcome.files)
         patiently(sink.flush)
-        done = patiently(lambda: writes.complete(engine, run_id, attempt, *_ledger(outcome)))
+        ledger, owner = _ledger(outcome), made[0] if made else None
+        done = patiently(lambda: writes.complete(engine, run_id, attempt, *ledger, owner))
+        if done:
+            cargo.forget_state()
         took = ("steps", "tokens", "flops", "peak_memory")
         return _said("complete" if done else "refused", started, {name: getattr(outcome, name) for name in took})  # fmt: skip
     except Cancelled:
@@ -121,15 +134,15 @@ def _say_begun(row: dict[str, Any], crew: "Crew | None") -> None:
 
 
 def _begin(
-    engine: Engine, row: dict[str, Any], attempt: int, home: Path, crew: "Crew | None"
+    engine: Engine, row: dict[str, Any], attempt: int, request: StageRequest, crew: "Crew | None"
 ) -> bool:
     from backend.checkpoints import resume_step, tidy
 
-    from_step = 0 if row["fresh"] else resume_step(home, row["fingerprint"])
+    from_step = 0 if request.fresh else resume_step(request.home, request.fingerprint)
     where = {**environment(), **(crew.environment if crew else {})}
     if not patiently(lambda: writes.begin(engine, row["id"], attempt, where, from_step)):
         return False
-    tidy(home, row["fingerprint"])
+    tidy(request.home, request.fingerprint)
     return True
 
 
@@ -142,8 +155,10 @@ def _give_up(engine: Engine, row: dict[str, Any], attempt: int, home: Path, sent
     os._exit(1)
 
 
-def _request(row: dict[str, Any], home: Path) -> StageRequest:
+def _request(row: dict[str, Any], home: Path, made: tuple[int, str] | None = None) -> StageRequest:
+    """What to do; where it is to make another run's model again, under that one's fingerprint."""
     parent = row["parent"] or {}
+    row = {**row, "fingerprint": made[1]} if made else row
     copied = ("stage", "name", "parameters", "setting", "seed", "precision", "fingerprint", "fresh")
     return StageRequest(
         **{key: row[key] for key in copied},

@@ -1,4 +1,4 @@
-"""Waiting out what passes by itself: a database that restarts or is locked, a disk that is full for a while."""
+"""Waiting out what passes by itself: a database that restarts or is locked, a full disk, a store that is away."""
 
 import errno
 import logging
@@ -17,6 +17,10 @@ PAUSES = (0.2, 5.0)  # the first and the longest
 SQLITE = ("locked", "is full", "unable to open", "disk I/O")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 LOG = logging.getLogger("lethe")
+
+
+class Away(Exception):
+    """What was asked does not answer, and may in a moment."""
 
 
 def patiently(action: Callable[[], T], seconds: float | None = None) -> T:
@@ -42,6 +46,8 @@ def patiently(action: Callable[[], T], seconds: float | None = None) -> T:
 
 def passes(problem: BaseException) -> bool:
     """Whether what went wrong may be over soon, without anybody changing the run."""
+    if isinstance(problem, Away):
+        return True
     if isinstance(problem, DatabaseProblem):
         return problem.__cause__ is not None and passes(problem.__cause__)
     if isinstance(problem, DBAPIError):

@@ -56,9 +56,11 @@ def cancel(words: Iterable[str]) -> Document:
 
 
 def retry(words: Iterable[str], fresh: bool = False) -> Document:
-    """Queue failed and cancelled runs again; how many that were."""
+    """Queue failed and cancelled runs again, and the making of a removed model of a run that is named itself; how many."""
+    words = list(words)
     ids = run_ids(open_database(create=False), words)
-    return {"queued again": writes.retry(require_database(), ids, fresh)}
+    named = [int(word) for word in words if word.isdecimal()]
+    return {"queued again": writes.retry(require_database(), ids, fresh, named)}
 
 
 def pause(paused: bool) -> Document:

@@ -1,16 +1,17 @@
-"""What this machine keeps: files by kind, which of them may go, and their removal."""
+"""What this machine keeps, and the place that LETHE_ARTIFACTS names: files by kind, which of them may go, and their removal."""
 
 import contextlib
 import os
 import re
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 from sqlalchemy import Engine
 
+from backend import placed, retention
 from db import reads, writes
 from db.session import home
 from db.writes.guarded import needs
@@ -25,19 +26,29 @@ KINDS = {
     "cache": "Cached texts and weights",
     "log": "Logs",
     "leftover": "Leftover files",
+    "artifact": "At LETHE_ARTIFACTS",
 }
 REASONS = {
     "finished": "Resume states of completed runs: nothing reads them again.",
     "stopped": "Resume states of failed and cancelled runs: a retry then starts from its first step.",
     "unfinished": "Checkpoints of failed and cancelled runs: no result rests on them.",
-    "orphan": "Files of runs that are not in the database.",
+    "orphan": "Files that no run in the database names.",
     "temporary": "Half-written files of processes that were killed.",
+    "cached": "Copies of models that lie at LETHE_ARTIFACTS: they are fetched again where they are needed.",
+    "dominated": (
+        "Models of dominated configurations, search trials and kept endpoints of attacks: the numbers stay, but attacking,"
+        " asking or exporting such a model again means training it again."
+    ),
 }
+CAREFUL = ("stopped", "dominated")  # what costs something goes only where somebody asks for it
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file of the data directory: its path there, what it is, whose it is, and why it may go (empty: it stays)."""
+    """A file: its path in the data directory or, `there`, at LETHE_ARTIFACTS, what it is, whose, and why it may go.
+
+    Without a reason it stays. Of a copy that may go anyway `also` says why the model itself may.
+    """
 
     path: str
     kind: str
@@ -45,6 +56,8 @@ class StoredFile:
     run: int | None = None
     state: str = ""
     reason: str = ""
+    also: str = ""
+    there: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,21 +68,58 @@ class Removed:
     bytes: int
 
 
-def survey(engine: Engine | None, folder: Path | None = None) -> list[StoredFile]:
-    """Every file below the data directory. Without a database nothing may go."""
+@dataclass(frozen=True)
+class _Known:
+    """What the database says of files: fingerprint → (run, state), and what of models may go."""
+
+    owners: dict[str, tuple[int, str]] = field(default_factory=dict)
+    removed: set[int] = field(default_factory=set)  # models that were to go, here or elsewhere
+    cached: set[int] = field(default_factory=set)  # those that lie at LETHE_ARTIFACTS too
+    dispensable: Collection[int] = ()
+
+
+def survey(
+    engine: Engine | None,
+    folder: Path | None = None,
+    dispensable: Collection[int] = (),
+    theirs: Sequence[placed.Placed] = (),
+) -> list[StoredFile]:
+    """Every file below the data directory, and those at the place for models. Without a database nothing may go.
+
+    Models may go of the runs that are `dispensable` (see `backend.retention`); `theirs` is what `placed.files` tells.
+    """
     folder = folder or home()
-    owners = {} if engine is None else _owners(engine)
-    found = [_judged(place, folder, owners) for place in _files(folder)]
-    if owners and any(file.run is not None for file in found):
-        return found
-    # Not one file is known: this is another database than the one that the files belong to.
-    return [StoredFile(f.path, f.kind, f.bytes, f.run, f.state) for f in found]
+    known = _Known() if engine is None else _known(engine, dispensable, theirs)
+    found = [_judged(place, folder, known) for place in _files(folder)]
+    if not known.owners or all(file.run is None for file in found):
+        # Not one file is known: this is another database than the one that the files belong to.
+        found = [replace(file, reason="", also="") for file in found]
+    return [*found, *(_judged_there(file, known) for file in theirs)]
 
 
-def _owners(engine: Engine) -> dict[str, tuple[int, str]]:
+def _known(engine: Engine, dispensable: Collection[int], theirs: Sequence[placed.Placed]) -> _Known:
     runs = reads.run_states(engine)
     pairs = zip(runs["id"], runs["state"], strict=True)
-    return dict(zip(runs["fingerprint"], ((int(i), str(s)) for i, s in pairs), strict=True))
+    owners = dict(zip(runs["fingerprint"], ((int(i), str(s)) for i, s in pairs), strict=True))
+    # Where a model is made again, its folder is that of the run at work.
+    again = reads.being_made_again(engine)
+    owners = {name: again.get(owner[0], owner) for name, owner in owners.items()}
+    needed = reads.started_from(engine)
+    cached = {run for file in theirs if file.digest for run in file.runs} - needed
+    return _Known(owners, reads.removed_models(engine), cached, set(dispensable) - needed)
+
+
+def _judged_there(file: placed.Placed, known: _Known) -> StoredFile:
+    if not file.digest:
+        run, state = known.owners.get(file.fingerprint, (None, ""))
+        reason = _reason(RESUME, run, state)
+        return StoredFile(file.path, "artifact", file.bytes, run, state, reason if file.ours else "", there=True)  # fmt: skip
+    reason = "orphan" if file.unnamed else ""
+    if file.runs and set(file.runs) <= set(known.dispensable):
+        reason = "dominated"
+    run = file.runs[0] if file.runs else None
+    state = "complete" if file.runs else ""
+    return StoredFile(file.path, "artifact", file.bytes, run, state, reason if file.ours else "", there=True)  # fmt: skip
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -77,7 +127,7 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in names)
 
 
-def _judged(place: Path, folder: Path, owners: dict[str, tuple[int, str]]) -> StoredFile:
+def _judged(place: Path, folder: Path, known: _Known) -> StoredFile:
     parts = place.relative_to(folder).parts
     path = "/".join(parts)
     try:
@@ -86,15 +136,25 @@ def _judged(place: Path, folder: Path, owners: dict[str, tuple[int, str]]) -> St
         return StoredFile(path, "leftover", 0)
     settled = time.time() - about.st_mtime > SETTLED_SECONDS
     if parts[:2] == ("logs", "runs") and len(parts) == 3:
-        run, state = owners.get(place.name.partition(".")[0], (None, ""))
+        run, state = known.owners.get(place.name.partition(".")[0], (None, ""))
         orphan = "orphan" if run is None and settled else ""
         return StoredFile(path, "log", about.st_size, run, state, orphan)
     if parts[0] != "checkpoints" or len(parts) != 3:
         return StoredFile(path, _kind(parts[0]), about.st_size)
-    run, state = owners.get(parts[1], (None, ""))
+    run, state = known.owners.get(parts[1], (None, ""))
     kind = {MODEL: "checkpoint", RESUME: "resume"}.get(place.name, "leftover")
-    reason = _reason(place.name, run, state) if settled else ""
-    return StoredFile(path, kind, about.st_size, run, state, reason)
+    reason, also = _reason(place.name, run, state) if settled else "", ""
+    if settled and place.name == MODEL and state == "complete" and run is not None:
+        reason, also = _of_model(run, known)
+    return StoredFile(path, kind, about.st_size, run, state, reason, also)
+
+
+def _of_model(run: int, known: _Known) -> tuple[str, str]:
+    """Why a complete run's model may go, and why it might besides."""
+    if run in known.removed:
+        return "orphan", ""
+    also = "dominated" if run in known.dispensable else ""
+    return ("cached", also) if run in known.cached else (also, "")
 
 
 def _kind(top: str) -> str:
@@ -137,7 +197,7 @@ def by_reason(files: Sequence[StoredFile]) -> pd.DataFrame:
     """What may go: reason, why, files, bytes; reasons without a file are left out."""
     rows = []
     for reason, why in REASONS.items():
-        mine = [file for file in files if file.reason == reason]
+        mine = [file for file in files if reason in (file.reason, file.also)]
         if mine:
             rows.append((reason, why, len(mine), sum(file.bytes for file in mine)))
     return pd.DataFrame(rows, columns=["reason", "why", "files", "bytes"])
@@ -147,28 +207,61 @@ def clean(engine: Engine, reasons: Collection[str], *, dry_run: bool = False) ->
     """Remove the files that may go for these reasons, looked at anew; folders that become empty go too."""
     if not dry_run:
         return remove_files(engine, reasons)
-    chosen = _chosen(engine, reasons)
-    return Removed(len(chosen), sum(file.bytes for file in chosen))
+    found = chosen(engine, reasons)
+    return Removed(len(found), sum(file.bytes for file in found))
 
 
-def _chosen(engine: Engine, reasons: Collection[str]) -> list[StoredFile]:
-    return [file for file in survey(engine, home()) if file.reason and file.reason in reasons]
+def chosen(engine: Engine | None, reasons: Collection[str]) -> list[StoredFile]:
+    """The files that may go for these reasons, each under one of them.
+
+    Raises:
+        RunFailed: the place for models does not answer
+    """
+    if engine is None:
+        return []
+    store = placed.artifacts()
+    unneeded = retention.dispensable(engine) if "dominated" in reasons else ()
+    theirs = placed.files(engine, store) if store else ()
+    return going(survey(engine, home(), unneeded, theirs), reasons)
+
+
+def going(files: Sequence[StoredFile], reasons: Collection[str]) -> list[StoredFile]:
+    """Of these files the ones that would go; the copy of a model that goes altogether goes with it."""
+    named = (replace(f, reason=f.also) if f.also and f.also in reasons else f for f in files)
+    return [replace(file, also="") for file in named if file.reason and file.reason in reasons]
 
 
 @needs("admin")
 def remove_files(engine: Engine, reasons: Collection[str]) -> Removed:
     """What `clean` removes, without asking again.
 
+    A model that goes is first noted as removed, unless a run needs it by now; so what is left after an interruption is
+    known to be nobody's.
+
     Raises:
         Refused: the actor is no admin
+        RunFailed: the place for models does not answer
     """
-    folder = home()
-    gone = [file for file in _chosen(engine, reasons) if _removed(folder / file.path)]
+    folder, found = home(), _noted(engine, chosen(engine, reasons))
+    gone = [file for file in found if not file.there and _removed(folder / file.path)]
+    writes.forget_files(engine, [file.path for file in gone if file.reason == "unfinished"])
+    there = placed.remove(engine, [file.path for file in found if file.there])
+    gone += [file for file in found if file.there and file.path in there]
     if gone:
-        writes.forget_files(engine, [file.path for file in gone])
         size = sum(file.bytes for file in gone)
         writes.add_event(engine, "storage", f"{len(gone)} files removed, {size} bytes")
     return Removed(len(gone), sum(file.bytes for file in gone))
+
+
+def _noted(engine: Engine, found: list[StoredFile]) -> list[StoredFile]:
+    """The files without those of models that cannot go, once it is noted of the others that they are removed."""
+    models = [file for file in found if file.reason == "dominated"]
+    if not models:
+        return found
+    runs = {file.run for file in models if file.run is not None}
+    runs |= placed.runs_of(engine, [file.path for file in models if file.there])
+    gone = set(writes.remove_models(engine, sorted(runs)))
+    return [file for file in found if file.reason != "dominated" or file.run in gone]
 
 
 def _removed(place: Path) -> bool:

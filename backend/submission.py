@@ -50,11 +50,6 @@ def submitted(resolved: Plan, engine: Engine) -> dict[str, Any]:
     return told | {"stopped": int(ended.sum())}
 
 
-def forecast_of(resolved: Plan, engine: Engine | None) -> dict[str, Any]:
-    """The forecast of a plan's new runs as plain values."""
-    return dict(vars(summed(resolved, _costs(resolved, engine), default_slots())))
-
-
 def _costs(resolved: Plan, engine: Engine | None) -> Costs:
     history = pd.DataFrame() if engine is None else reads.finished_runs(engine)
     return costs(resolved, set() if engine is None else reads.existing(engine), history)

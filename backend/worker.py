@@ -19,12 +19,14 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from backend import run_log
+from backend.artifacts import checked
 from backend.engines.choosing import Elsewhere, Here
 from backend.engines.devices import Devices
 from backend.engines.interface import AnySlot
 from backend.engines.machine import Load, machine
 from backend.herald import Herald, webhook
 from backend.leases import Watch
+from backend.placed import own
 from backend.playground.attendant import Attendant, ending
 from backend.stage import RunFailed
 from backend.worker_log import WorkerLog
@@ -101,7 +103,10 @@ def work(
 
     Raises:
         WorkerProblem: slots die one after another before they can work
+        UserError: models cannot be stored where LETHE_ARTIFACTS says
     """
+    if store := checked():
+        own(engine, store)
     place = place or Here(Devices())
     worker = _Worker(
         engine,

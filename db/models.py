@@ -27,6 +27,11 @@ BLOCKS = ("text", "chart", "table", "case", "gates")
 DECISIONS = ("approve", "needs work", "reject")
 MODEL_STAGES = ("base", "oracle", "pretrain", "suppress", "robustify", "wrap")
 
+# Kinds of a run's files: its model, and what is noted of one that was removed to make room.
+MODEL_FILE, REMOVED_MODEL = "model", "removed model"
+# A run that makes a removed model again: its origin, the role in which others wait for it, and in which it names the run whose model it makes.
+AGAIN, AGAIN_OF = "again", "again of"
+
 # A link to a run, or a cached version of the data, never means something else after a deletion.
 NEVER_REUSED = {"sqlite_autoincrement": True}
 

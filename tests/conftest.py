@@ -16,6 +16,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "lethe-home"
     monkeypatch.setenv("LETHE_HOME", str(home))
     monkeypatch.delenv("LETHE_DATABASE_URL", raising=False)
+    monkeypatch.delenv("LETHE_ARTIFACTS", raising=False)
     monkeypatch.setenv("LETHE_PLUGINS", "")  # so that what a test sets is taken back
     monkeypatch.delenv("LETHE_PLUGINS")
     return home

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # What workers and their children write. Nobody else calls it, so it asks nobody's role.
 WORKERS = {
     "add_artifacts", "add_event", "answer_prompt", "beat_prompt", "beat_worker", "begin", "cancelled", "claim",
-    "claim_prompt", "complete", "fail", "fail_prompt", "fail_waiting_prompts", "hand_back", "keep_log", "sample_machine", "tidy_samples", "heartbeat", "leases", "lose",
+    "claim_prompt", "complete", "fail", "fail_prompt", "fail_waiting_prompts", "hand_back", "keep_log", "sample_machine", "tidy_samples", "heartbeat", "identity", "leases", "lose",
     "lose_prompts", "reap", "reap_prompts", "record", "register_worker", "return_prompt", "stop_worker", "take_ended",
 }  # fmt: skip
 EVERY_WRITE = {
@@ -83,7 +83,7 @@ def test_the_roles_are_what_they_shall_be() -> None:
     assert held["reviewer"] == {"freeze_report", "decide"}
     assert held["admin"] == {
         "delete_study", "forget_files", "empty_trash", "copied_to", "backup", "restore", "remove_files",
-        "keep_token", "revoke_token",
+        "remove_models", "keep_token", "revoke_token",
     }  # fmt: skip
 
 

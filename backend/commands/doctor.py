@@ -17,7 +17,17 @@ def add(verbs: Verbs) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    checks = [_python(), _torch(), _gpu(), _devices(), _database(), _disk(), _plugins(), _browser()]
+    checks = [
+        _python(),
+        _torch(),
+        _gpu(),
+        _devices(),
+        _database(),
+        _disk(),
+        _artifacts(),
+        _plugins(),
+        _browser(),
+    ]
     if arguments.json:
         show(checks)
     else:
@@ -90,6 +100,20 @@ def _disk() -> dict[str, Any]:
         return _check("disk", False, found.warning)
     says = f"{found.words}, at {found.place}"
     return _check("disk", found.free > 1e9, says if found.free > 1e9 else f"{says}; free some space")  # fmt: skip
+
+
+def _artifacts() -> dict[str, Any]:
+    from backend.artifacts import checked
+    from backend.stage import RunFailed, UserError
+
+    try:
+        found = checked()
+        if found is None:
+            return _check("artifacts", True, "LETHE_ARTIFACTS is not set; models lie in the data directory")  # fmt: skip
+        kept = found.contents()
+    except (UserError, RunFailed, OSError) as problem:
+        return _check("artifacts", False, str(problem))
+    return _check("artifacts", True, f"{len(kept)} models ({sum(kept.values()) / 1e9:.2f} GB) at {found.shown}")  # fmt: skip
 
 
 def _plugins() -> dict[str, Any]:

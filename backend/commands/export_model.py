@@ -25,6 +25,7 @@ def add(verbs: Verbs) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
+    from backend.cargo import bring_model
     from backend.model_card import written
     from backend.model_export import export, origin_of
     from db.session import home
@@ -33,6 +34,7 @@ def _export(arguments: argparse.Namespace) -> None:
     run = _exportable(engine, arguments.run)
     assert engine is not None
     task = _task(run)
+    bring_model(engine, home(), run["id"])
     card = written(card_of(engine, run, origin_of(home(), run["fingerprint"])))
     files = export(home(), run["fingerprint"], task, card, arguments.to)
     if arguments.json:
@@ -53,6 +55,9 @@ def _exportable(engine: Engine | None, run_id: int) -> dict[str, Any]:
             f"; the model that it looked at is run {run['parent']['id']}" if run["parent"] else ""
         )
         raise UserError(f"Run {run_id} is of the stage {run['stage']} and keeps no model{parent}.")
+    made = reads.made_again(engine, run_id) if engine is not None else None
+    if made:
+        raise UserError(f"Run {run_id} made the model of run {made[0]} again; export that one.")
     if run["origin"] != "run":
         raise UserError(f"Run {run_id} was imported: its numbers are here, its weights are not.")
     if run["state"] != "complete":

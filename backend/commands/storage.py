@@ -1,4 +1,4 @@
-"""Storage: what may go, backups, and copies of the database."""
+"""Storage: what may go, where models lie, backups, and copies of the database."""
 
 import argparse
 import sys
@@ -12,10 +12,13 @@ from db.writes.guarded import needs
 
 
 def add(verbs: Verbs) -> None:
-    """Add the verbs that clean up, back up, restore and copy."""
+    """Add the verbs that clean up, store, back up, restore and copy."""
     gc = verb(verbs, "gc", _gc, "remove files that nothing needs: say which with --dry-run")
     gc.add_argument("--dry-run", action="store_true", help="only say what would go")
     gc.add_argument("--stopped", action="store_true", help="also resume states that a retry would go on from")  # fmt: skip
+    kept = verb(verbs, "artifacts", _artifacts, "what lies at LETHE_ARTIFACTS, and what only here")
+    kept.add_argument("--push", action="store_true", help="store there what is only on this machine")  # fmt: skip
+    gc.add_argument("--reasons", metavar="A,B", help="only these; stopped and dominated cost something and go only by name")  # fmt: skip
     place = "a folder, or any address that fsspec knows"
     backup = verb(
         verbs, "backup", _backup, "store database and models at a place, while others work"
@@ -30,11 +33,10 @@ def add(verbs: Verbs) -> None:
 
 
 def _gc(arguments: argparse.Namespace) -> None:
-    from backend.storage import REASONS, by_reason, clean, survey
+    from backend.storage import by_reason, chosen, clean
 
-    engine = existing_database()
-    reasons = [reason for reason in REASONS if reason != "stopped" or arguments.stopped]
-    found = by_reason([file for file in survey(engine) if file.reason in reasons])
+    engine, reasons = existing_database(), _reasons(arguments)
+    found = by_reason(chosen(engine, reasons))
     done = clean(engine, reasons, dry_run=arguments.dry_run) if engine is not None else None
     told: dict[str, Any] = {
         "removed": not arguments.dry_run,
@@ -49,6 +51,49 @@ def _gc(arguments: argparse.Namespace) -> None:
     what = "would go" if arguments.dry_run else "removed"
     print(f"{told['files']} files, {told['bytes'] / 1e6:.1f} MB {what}.")
     return None
+
+
+def _reasons(arguments: argparse.Namespace) -> list[str]:
+    """What may be removed: the reasons that are named, else all that cost nothing."""
+    from backend.storage import CAREFUL, REASONS
+
+    given = [name.strip() for name in (arguments.reasons or "").split(",") if name.strip()]
+    unknown = [name for name in given if name not in REASONS]
+    if unknown:
+        raise UserError(f"There is no reason {unknown[0]!r}; there are: {', '.join(REASONS)}.")
+    harmless = [reason for reason in REASONS if reason not in CAREFUL]
+    return [*(given or harmless), *(["stopped"] if arguments.stopped else [])]
+
+
+def _artifacts(arguments: argparse.Namespace) -> int:
+    from backend.artifacts import checked
+    from backend.placed import own
+    from db import reads
+    from db.session import home
+
+    store, engine = checked(), existing_database()
+    if store is None:
+        raise UserError("LETHE_ARTIFACTS is not set: models lie in the data directory alone.")
+    if arguments.push and engine is not None:
+        own(engine, store)
+    there = store.contents()
+    models = reads.model_files(engine).to_dict("records") if engine is not None else []
+    absent = [row for row in models if row["sha256"] not in there]
+    stored = [row for row in absent if arguments.push and store.put(home() / row["path"], row["sha256"])]  # fmt: skip
+    told: dict[str, Any] = {
+        "place": store.shown,
+        "files": len(there) + len({row["sha256"] for row in stored}),
+        "bytes": sum(store.contents().values()),
+        "models": len(models),
+        "stored": len(stored),
+        "missing": [row["path"] for row in absent if row not in stored],
+    }
+    if arguments.json:
+        show(told)
+    else:
+        print(f"{told['files']} models ({told['bytes'] / 1e6:.1f} MB) at {store.shown}; {told['stored']} stored now.")  # fmt: skip
+        print(f"{len(told['missing'])} of {told['models']} models of complete runs are not there.")
+    return 1 if arguments.push and told["missing"] else 0
 
 
 def _backup(arguments: argparse.Namespace) -> int:

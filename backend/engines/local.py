@@ -10,6 +10,8 @@ from typing import IO
 
 import psutil
 
+from backend.artifacts import ENVIRONMENT as ARTIFACTS
+from backend.artifacts import given
 from backend.engines.devices import Devices
 from backend.engines.pipe import Ear, last_line
 from backend.plugin_places import ENVIRONMENT as PLUGINS
@@ -125,6 +127,7 @@ def ours(home: Path, database_url: str) -> dict[str, str]:
     theirs = os.pathsep.join(map(str, given_paths(os.environ.get(PLUGINS, ""))))
     return {
         **({PLUGINS: theirs} if theirs else {}),
+        **({ARTIFACTS: given()} if given() else {}),
         "LETHE_HOME": str(home.absolute()),
         "LETHE_DATABASE_URL": database_url,
         "PYTHONPATH": path,

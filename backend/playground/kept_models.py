@@ -10,6 +10,7 @@ import torch
 from sqlalchemy import Engine
 
 from backend import precision
+from backend.cargo import bring_model
 from backend.checkpoints import load_model
 from backend.data import Task
 from backend.engines.local import available_memory
@@ -46,6 +47,7 @@ class KeptModels:
         """
         name = str(row["fingerprint"])
         if name not in self._held:
+            bring_model(self.engine, self.home, int(row["id"]))
             check_file(self.engine, self.home, row)
             with precision.using(row["precision"]):
                 model = load_model(self.home, name, task.model)

@@ -79,11 +79,17 @@ def _rested_on(finished: pd.DataFrame, blocks: Sequence[Block]) -> list[int]:
 def runs(engine: Engine, pinned: Iterable[Mapping[str, Any]], blocks: Sequence[Block]) -> list[dict[str, Any]]:  # fmt: skip
     """Every run that the report rests on, with its fingerprint and its part's version; the environments stand apart."""
     wanted = {run for study in pinned for run in study["runs"]}
-    for block in blocks:
-        content = block["content"]
-        wanted |= {int(one) for one in content.get("runs") or []}
-        wanted |= {int(a["run"]) for a in content.get("answers", []) if a.get("run") is not None}
+    wanted |= named_runs([block["content"] for block in blocks])
     return [plain(row) for row in reads.provenance(engine, sorted(wanted))]
+
+
+def named_runs(contents: Iterable[Mapping[str, Any]]) -> set[int]:
+    """The runs that blocks name, by what they hold: what they are of, and who gave an answer."""
+    found: set[int] = set()
+    for content in contents:
+        found |= {int(one) for one in content.get("runs") or []}
+        found |= {int(a["run"]) for a in content.get("answers", []) if a.get("run") is not None}
+    return found
 
 
 def without_environments(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -9,7 +9,16 @@ import pandas as pd
 from sqlalchemy import Engine, and_, case, func, literal, select
 
 from db.arrays import decode
-from db.models import Artifact, ItemValues, Measurement, Run, Sample, StudyRun
+from db.models import (
+    MODEL_FILE,
+    REMOVED_MODEL,
+    Artifact,
+    ItemValues,
+    Measurement,
+    Run,
+    Sample,
+    StudyRun,
+)
 from db.reads.frames import frame, numbers, value
 from db.session import reader
 
@@ -152,6 +161,16 @@ def artifacts(engine: Engine, run_id: int) -> pd.DataFrame:
     return frame(engine, select(*columns).where(Artifact.run_id == run_id))
 
 
+def model_file(engine: Engine, run_id: int) -> dict[str, Any] | None:
+    """A run's model: path (in the data directory), bytes, sha256, and whether it was `removed`; None where it has none."""
+    columns = (Artifact.path, Artifact.bytes, Artifact.sha256, Artifact.kind)
+    kinds = (MODEL_FILE, REMOVED_MODEL)
+    query = select(*columns).where(Artifact.run_id == run_id, Artifact.kind.in_(kinds))
+    with reader(engine).connect() as c:
+        row = c.execute(query.order_by(Artifact.kind).limit(1)).mappings().one_or_none()
+    return None if row is None else {**row, "removed": row["kind"] == REMOVED_MODEL}
+
+
 def cost_history(engine: Engine) -> pd.DataFrame:
     """What finished runs took: stage, name, runs, flops, seconds (sums), seconds_per_flop."""
     seconds, flops = func.sum(Run.seconds), func.sum(Run.flops)
@@ -190,4 +209,5 @@ def finished_runs(engine: Engine, limit: int = 3000) -> pd.DataFrame:
 
 def disk_used(engine: Engine) -> int:
     """Bytes of all files of runs."""
-    return int(value(engine, select(func.sum(Artifact.bytes))) or 0)
+    here = select(func.sum(Artifact.bytes)).where(Artifact.kind != REMOVED_MODEL)
+    return int(value(engine, here) or 0)

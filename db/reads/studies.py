@@ -10,7 +10,7 @@ from sqlalchemy import Engine, case, func, select
 from sqlalchemy.sql import ColumnElement
 
 from db.live import newest
-from db.models import STATES, Run, RunInput, Study, StudyRun
+from db.models import AGAIN, AGAIN_OF, STATES, Run, RunInput, Study, StudyRun
 from db.reads.frames import RUN_COLUMNS, frame
 from db.session import reader
 
@@ -113,7 +113,7 @@ def inputs(engine: Engine, study_id: int) -> pd.DataFrame:
         engine,
         select(*columns, RunInput.input_id.label("input"))
         .join(StudyRun, StudyRun.run_id == RunInput.run_id)
-        .where(StudyRun.study_id == study_id)
+        .where(StudyRun.study_id == study_id, RunInput.role.not_in((AGAIN, AGAIN_OF)))
         .order_by(RunInput.run_id, RunInput.role, RunInput.position),
     )
 
@@ -135,7 +135,7 @@ def run(engine: Engine, run_id: int) -> dict[str, Any] | None:
         needs = c.execute(
             select(RunInput.role, above.c.id, above.c.fingerprint)
             .join(above, above.c.id == RunInput.input_id)
-            .where(RunInput.run_id == run_id)
+            .where(RunInput.run_id == run_id, RunInput.role.not_in((AGAIN, AGAIN_OF)))
             .order_by(RunInput.role, RunInput.position)
         )
         children = c.execute(select(Run.id).where(Run.parent_id == run_id).order_by(Run.id))
@@ -152,6 +152,15 @@ def run(engine: Engine, run_id: int) -> dict[str, Any] | None:
             "children": list(children.scalars()),
             "studies": list(c.execute(names.where(StudyRun.run_id == run_id)).scalars()),
         }
+
+
+def made_again(engine: Engine, run_id: int) -> tuple[int, str] | None:
+    """(number, fingerprint) of the run whose removed model this one makes again; None where it is no such run."""
+    query = select(Run.id, Run.fingerprint).join(RunInput, RunInput.input_id == Run.id)
+    with reader(engine).connect() as c:
+        mine = query.where(RunInput.run_id == run_id, RunInput.role == AGAIN_OF)
+        row = c.execute(mine).one_or_none()
+    return None if row is None else (row.id, row.fingerprint)
 
 
 def run_by_fingerprint(engine: Engine, fingerprint: str) -> int | None:

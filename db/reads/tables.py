@@ -7,7 +7,7 @@ import pandas as pd
 from sqlalchemy import Engine, func, select
 
 from db.arrays import decode
-from db.models import Artifact, ItemValues, Run, Table
+from db.models import MODEL_FILE, Artifact, ItemValues, Run, Table
 from db.reads.frames import frame
 from db.session import reader
 
@@ -53,5 +53,5 @@ def model_files(engine: Engine) -> pd.DataFrame:
     """The stored model of every complete run: run, path in the data directory, sha256, bytes."""
     columns = (Artifact.run_id.label("run"), Artifact.path, Artifact.sha256, Artifact.bytes)
     query = select(*columns).join(Run, Run.id == Artifact.run_id)
-    wanted = query.where(Run.state == "complete", Artifact.kind == "model")
+    wanted = query.where(Run.state == "complete", Artifact.kind == MODEL_FILE)
     return frame(engine, wanted.order_by(Artifact.run_id))

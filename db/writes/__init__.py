@@ -4,9 +4,13 @@ from db.writes.access import (
     keep_token,
     revoke_token,
 )
+from db.writes.again import (
+    remove_models,
+)
 from db.writes.control import (
     Deleted,
     delete_study,
+    identity,
     request_cancel,
     retry,
     set_flag,
@@ -143,6 +147,7 @@ __all__ = [
     "freeze_report",
     "hand_back",
     "heartbeat",
+    "identity",
     "leases",
     "import_study",
     "keep_log",
@@ -156,6 +161,7 @@ __all__ = [
     "register_worker",
     "remove_block",
     "remove_tag",
+    "remove_models",
     "rename_report",
     "rename_view",
     "request_cancel",

@@ -1,15 +1,20 @@
 """What people do to the queue: cancel, retry, pause, reorder, delete."""
 
-from collections.abc import Iterable
+import uuid
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, delete, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from db.models import Artifact, Flag, Run, RunInput, Study, StudyRun
 from db.session import DatabaseProblem
+from db.writes.again import make_again
 from db.writes.guarded import needs
 from db.writes.rows import AGAIN, BAD, block, clock, event, events, in_parts, sweep, upsert
+
+IDENTITY = "identity"  # the flag that holds the database's name
 
 
 @dataclass(frozen=True)
@@ -47,20 +52,23 @@ def request_cancel(engine: Engine, run_ids: Iterable[int]) -> int:
 
 
 @needs("runner")
-def retry(engine: Engine, run_ids: Iterable[int], fresh: bool = False) -> int:
+def retry(
+    engine: Engine, run_ids: Iterable[int], fresh: bool = False, remake: Collection[int] = ()
+) -> int:
     """Put failed and cancelled runs back in the queue with three more attempts; how many that were.
 
-    They go on from their resume state, unless `fresh`.
+    They go on from their resume state, unless `fresh`. Of the runs in `remake` a model that was removed is made again.
     """
-    count = 0
     values = {**AGAIN, "fresh": fresh}
     with engine.begin() as c:
+        count = make_again(c, remake)
         for part in in_parts(run_ids):
             bad = (Run.id.in_(part), Run.state.in_(BAD), Run.trashed_at.is_(None))
             back = update(Run).where(*bad).values(values)
             ids = list(c.execute(back.returning(Run.id)).scalars())
             events(c, "retried", "from its start" if fresh else "", ids)
             count += len(ids)
+        make_again(c)
         block(c)
     return count
 
@@ -78,6 +86,19 @@ def set_flag(engine: Engine, name: str, value: str) -> None:
     """Turn a switch of this database, such as what its reader has already seen."""
     with engine.begin() as c:
         upsert(c, Flag, [{"name": name, "value": value}])
+
+
+def identity(engine: Engine) -> str:
+    """A name that no other database has, made at the first asking."""
+    with engine.begin() as c:
+        known = select(Flag.value).where(Flag.name == IDENTITY)
+        found = c.execute(known).scalar()
+        if found is None:
+            dialect = sqlite if c.dialect.name == "sqlite" else postgresql
+            row = dialect.insert(Flag).values(name=IDENTITY, value=uuid.uuid4().hex)
+            c.execute(row.on_conflict_do_nothing())  # another worker may be faster
+            found = c.execute(known).scalar_one()
+    return str(found)
 
 
 @needs("runner")
@@ -132,6 +153,9 @@ def delete_runs(c: Connection, ids: list[int]) -> list[str]:
     for part in in_parts(ids):
         files += c.execute(select(Artifact.path).where(Artifact.run_id.in_(part))).scalars()
         c.execute(delete(StudyRun).where(StudyRun.run_id.in_(part)))
+        c.execute(
+            delete(RunInput).where(RunInput.run_id.in_(part))
+        )  # of runs that wait for later ones
         c.execute(update(Run).where(Run.blocked_by.in_(part)).values(blocked_by=None))
     for run_id in ids:  # later runs refer to earlier ones, so the list begins with the latest
         c.execute(delete(Run).where(Run.id == run_id))

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, select, update
 
 from db.arrays import encode
-from db.models import Artifact, ItemValues, Measurement, Run, Sample, Study
+from db.models import REMOVED_MODEL, Artifact, ItemValues, Measurement, Run, Sample, Study
 from db.session import DatabaseProblem
 from db.writes.guarded import needs
 from db.writes.rows import clock, event, upsert
@@ -85,6 +85,10 @@ def _finish(c: Connection, run_id: int, run: Mapping[str, Any]) -> None:
 @needs("admin")
 def forget_files(engine: Engine, paths: Sequence[str]) -> int:
     """Drop the notes of files that were removed from the data directory; how many that were."""
+    noted = Artifact.kind != REMOVED_MODEL  # what can be made again stays known
     with engine.begin() as c:
-        gone = (c.execute(delete(Artifact).where(Artifact.path == path)).rowcount for path in paths)
+        gone = (
+            c.execute(delete(Artifact).where(Artifact.path == path, noted)).rowcount
+            for path in paths
+        )
         return sum(gone)

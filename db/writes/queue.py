@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, exists, func, select, update
+from sqlalchemy import Connection, Engine, exists, func, or_, select, update
 from sqlalchemy.orm import aliased
 
-from db.models import Flag, Run, RunInput, StudyRun
+from db.models import AGAIN, MODEL_FILE, Flag, Run, RunInput, StudyRun
+from db.writes.again import settle
 from db.writes.results import store_artifacts
 from db.writes.rows import block, clock, event
 
@@ -61,7 +62,8 @@ def claim(
 
 def _next_ready(study_id: int | None = None) -> Any:
     parent, given = aliased(Run), aliased(Run)
-    mine = exists().where(StudyRun.run_id == Run.id, StudyRun.study_id == study_id)
+    of_study = exists().where(StudyRun.run_id == Run.id, StudyRun.study_id == study_id)
+    mine = or_(of_study, Run.origin == AGAIN)  # somebody waits for what such a run makes
     return (
         select(Run.id)
         .where(
@@ -113,13 +115,20 @@ def complete(
     attempt: int,
     ledger: Mapping[str, Any],
     artifacts: Sequence[Mapping[str, Any]] = (),
+    owner: int | None = None,
 ) -> bool:
-    """End a run well, with its ledger and files; False where another attempt holds it by now."""
+    """End a run well, with its ledger and files; False where another attempt holds it by now.
+
+    The files are those of the run `owner`, where this one made its removed model again.
+    """
     with engine.begin() as c:
         values = {**ledger, "fresh": False, "cancel_requested": False}
         done = _end(c, run_id, attempt, "complete", "", values)
         if done:
-            store_artifacts(c, run_id, attempt, artifacts)
+            store_artifacts(c, owner or run_id, attempt, artifacts)
+            for file in artifacts:
+                if file["kind"] == MODEL_FILE:
+                    settle(c, owner or run_id, file["sha256"])
     return done
 
 

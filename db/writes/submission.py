@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, insert, select, update
 
 from db.models import Run, RunInput, Study, StudyRun
 from db.session import DatabaseProblem
+from db.writes.again import make_again
 from db.writes.guarded import needs
 from db.writes.rows import MOST_VALUES, block, event
 from db.writes.trash import bring_back
@@ -51,6 +52,7 @@ def submit(
         study_id, revision = store_revision(c, name, document, order, origin)
         known = len(plan) - len(new)
         event(c, "submitted", f"{name}, revision {revision}: {len(new)} new runs, {known} known")
+        make_again(c)
         block(c)
     return Submitted(study_id, revision, len(new), known)
 
@@ -74,6 +76,7 @@ def add_run(engine: Engine, run: Mapping[str, Any]) -> int:
         event(c, "submitted", f"{run['stage']} {run['name']}, outside of any study", added)
         # Somebody waits for it, so it goes first.
         c.execute(update(Run).where(Run.id == added).values(priority=10))
+        make_again(c)
         block(c)
     return added
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, delete, select, update
 from db.models import Run, RunInput, Study, StudyRun
 from db.session import DatabaseProblem
 from db.trash_rules import removal
+from db.writes.again import make_again
 from db.writes.control import Deleted, delete_runs
 from db.writes.guarded import needs
 from db.writes.rows import AGAIN, BAD, block, clock, event, in_parts, sweep
@@ -68,6 +69,7 @@ def restore_runs(engine: Engine, run_ids: Collection[int]) -> int:
         count = _restore(c, _above(c, set(run_ids)))
         if count:
             event(c, "restored", f"{count} runs")
+        make_again(c)
         block(c)
     return count
 
@@ -78,6 +80,7 @@ def restore_study(engine: Engine, name: str) -> int:
     with engine.begin() as c:
         count = _restore_study(c, name)
         event(c, "restored", f"{name}: {count} runs")
+        make_again(c)
         block(c)
     return count
 

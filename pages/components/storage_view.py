@@ -3,15 +3,17 @@
 import streamlit as st
 from sqlalchemy import Engine
 
-from backend import storage
+from backend import artifacts, placed, retention, storage
 from backend.charts.storage import storage_chart
+from backend.stage import RunFailed, UserError
+from db import reads as database
 from db.session import home, require_database
 from pages.components.disk_view import disk_line
 from pages.components.downloads import downloads
 from pages.components.shown import size, whole
 from pages.components.signing_in import beyond
 
-CAREFUL = ("stopped",)  # reasons that cost something, so nobody chooses them unasked
+PATIENCE = 3.0  # seconds for the place for models to answer: a person waits
 
 
 def counted(files: int) -> str:
@@ -21,7 +23,7 @@ def counted(files: int) -> str:
 
 def storage_view(engine: Engine) -> None:
     """Sums, bars with their table, the largest runs, what may go."""
-    files = storage.survey(engine)
+    files = storage.survey(engine, None, _dispensable(engine), _theirs(engine))
     kinds = storage.by_kind(files)
     st.subheader("What is kept")
     columns = st.columns(3)
@@ -31,13 +33,41 @@ def storage_view(engine: Engine) -> None:
     disk_line(engine)
     told = "; ".join(f"{row.label} {size(row.bytes)}" for row in kinds.itertuples() if row.files)
     st.altair_chart(storage_chart(kinds), alt=f"Bytes by kind: {told}")
-    st.caption(f"Below the data directory `{home().name}`.")
+    place = ", and at LETHE_ARTIFACTS" if artifacts.given() else ""
+    st.caption(f"Below the data directory `{home().name}`{place}.")
     shown = kinds[kinds["files"] > 0]
     downloads(storage_chart(kinds), shown, "storage", table=False)
     table = shown.assign(bytes=shown["bytes"].map(size), removable=shown["removable"].map(size))
     st.dataframe(table[["label", "files", "bytes", "removable"]], hide_index=True, width="stretch", column_config={"label": "Kind", "files": "Files", "bytes": "Size", "removable": "May be removed"})  # fmt: skip
     _largest(files)
     _removal(engine, files)
+
+
+def _dispensable(engine: Engine) -> set[int]:
+    return _unneeded(str(engine.url), database.finished_version(engine), engine)
+
+
+@st.cache_data(max_entries=4, ttl=60, show_spinner="Looking for models that nobody needs …")
+def _unneeded(place: str, version: str, _engine: Engine) -> set[int]:
+    return retention.dispensable(_engine)
+
+
+def _theirs(engine: Engine) -> list[placed.Placed]:
+    """What lies at the place for models; a sentence where it does not answer."""
+    given = artifacts.given()
+    if not given:
+        return []
+    try:
+        return _placed(given, str(engine.url), database.finished_version(engine), engine)
+    except (UserError, RunFailed, OSError) as problem:
+        st.warning(str(problem))
+        return []
+
+
+@st.cache_data(max_entries=4, ttl=60, show_spinner="Looking at the place for models …")
+def _placed(given: str, place: str, version: str, _engine: Engine) -> list[placed.Placed]:
+    store = artifacts.artifacts(PATIENCE)
+    return placed.files(_engine, store) if store else []
 
 
 def _largest(files: list[storage.StoredFile]) -> None:
@@ -63,12 +93,17 @@ def _removal(engine: Engine, files: list[storage.StoredFile]) -> None:
     chosen = [
         str(row["reason"])
         for row in found.to_dict("records")
-        if st.checkbox(f"{row['why']} {counted(row['files'])}, {size(row['bytes'])}.", row["reason"] not in CAREFUL, key=f"gc {row['reason']}")
+        if st.checkbox(f"{row['why']} {counted(row['files'])}, {size(row['bytes'])}.", row["reason"] not in storage.CAREFUL, key=f"gc {row['reason']}")
     ]  # fmt: skip
-    would = storage.clean(engine, chosen, dry_run=True)
-    st.markdown(f"**{counted(would.files)}, {size(would.bytes)}** would be removed. Nothing that a result rests on is among them.")  # fmt: skip
-    with st.popover("Remove them", disabled=not would.files, icon=":material/delete:"):
+    would = storage.going(files, chosen)
+    lost = "Models among them would have to be trained again." if "dominated" in chosen else "Nothing that a result rests on is among them."  # fmt: skip
+    st.markdown(f"**{counted(len(would))}, {size(sum(file.bytes for file in would))}** would be removed. {lost}")  # fmt: skip
+    with st.popover("Remove them", disabled=not would, icon=":material/delete:"):
         st.markdown("Removed files cannot be brought back.")
         if st.button("Remove now", key="gc", type="primary", **beyond("admin")):
-            st.session_state["removed"] = storage.clean(require_database(), chosen)
+            try:
+                st.session_state["removed"] = storage.clean(require_database(), chosen)
+            except RunFailed as problem:
+                st.error(str(problem))
+                return
             st.rerun()

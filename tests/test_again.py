@@ -1,0 +1,207 @@
+"""Models that were removed to make room: their numbers stay, and what needs them makes them again first."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from sqlalchemy import Engine, select
+
+from backend import plan, study
+from backend.__main__ import main
+from backend.playground.kept_models import KeptModels
+from backend.recipe import task_of
+from backend.results import frontier_document
+from backend.stage import RunFailed
+from backend.worker import work
+from db import reads, writes
+from db.models import Artifact, Measurement, Run
+from tests.small_study import SETTING, database, numbers, run, submit
+
+OPTIONS: dict[str, Any] = {"slots": 1, "until_idle": True}
+
+
+def put(engine: Engine, rates: list[float], **more: Any) -> None:
+    """A study of one method under an attack of these rates."""
+    source = {
+        "name": "small",
+        "setting": SETTING,
+        "recipes": [{"suppress": {"name": "max_ent", "steps": 3}, "robustify": {"name": "undo", "alpha": 0.6, "steps": 10}, **more}],
+        "attacks": [{"name": "relearn", "learning_rate": rates, "steps": 6}],
+    }  # fmt: skip
+    resolved = study.resolve(source)
+    writes.submit(engine, name="small", document=resolved.document, runs=plan.as_rows(resolved.runs))  # fmt: skip
+
+
+def of(engine: Engine, stage: str, origin: str = "run") -> list[dict[str, Any]]:
+    with engine.connect() as c:
+        query = select(Run.__table__).where(Run.stage == stage, Run.origin == origin)
+        return [dict(row) for row in c.execute(query.order_by(Run.id)).mappings()]
+
+
+def model(home: Path, row: dict[str, Any]) -> Path:
+    return home / "checkpoints" / row["fingerprint"] / "model.safetensors"
+
+
+def removed(engine: Engine, home: Path, *rows: dict[str, Any]) -> None:
+    """Remove the models of runs, as a clean-up does."""
+    ids = sorted(row["id"] for row in rows)
+    assert writes.remove_models(engine, ids) == ids
+    for row in rows:
+        model(home, row).unlink()
+
+
+def of_study(engine: Engine) -> pd.DataFrame:
+    """All numbers but those of models that were made again."""
+    again = {row["fingerprint"] for stage in ("suppress", "robustify") for row in of(engine, stage, "again")}  # fmt: skip
+    found = numbers(engine)
+    return found[~found["run"].isin(again)].reset_index(drop=True)
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    found = database(tmp_path, monkeypatch)
+    put(found, [1e-3])
+    assert work(found, **OPTIONS)
+    return found
+
+
+def test_a_new_attack_on_a_removed_model_makes_it_again_first_and_gets_the_same_numbers(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    (suppress,), (robust,) = of(engine, "suppress"), of(engine, "robustify")
+    content = model(tmp_path, robust).read_bytes()
+    before, shown = numbers(engine), frontier_document(engine, "small")
+    removed(engine, tmp_path, suppress, robust)
+    assert reads.model_file(engine, robust["id"])["removed"]
+    assert frontier_document(engine, "small") == shown, "numbers do not rest on the file"
+    put(engine, [1e-3, 1e-2])
+    after_submission = of_study(engine)
+    pd.testing.assert_frame_equal(after_submission, before)
+    assert {row["state"] for row in of(engine, "robustify")} == {"complete"}
+    assert work(engine, study_id=reads.study(engine, "small").id, **OPTIONS)
+    assert model(tmp_path, robust).read_bytes() == content
+    assert not reads.model_file(engine, robust["id"])["removed"]
+    told = reads.events(engine, robust["id"])
+    assert told["kind"].iloc[0] == "model made again" and told["text"].iloc[0].startswith("bit for bit")  # fmt: skip
+    assert len(of(engine, "suppress", "again")) == len(of(engine, "robustify", "again")) == 1
+    monkeypatch.setenv("LETHE_HOME", str(tmp_path / "alone"))
+    alone = database(tmp_path / "alone", monkeypatch)
+    put(alone, [1e-3, 1e-2])
+    assert work(alone, **OPTIONS)
+    pd.testing.assert_frame_equal(of_study(engine), numbers(alone))
+    mine, theirs = (frontier_document(one, "small") for one in (engine, alone))
+    for row, other in zip(mine["rows"], theirs["rows"], strict=True):
+        for name in ("utility", "robust_forget_quality", "compute", "flops", "search_flops"):
+            assert row[name] == other[name], name
+
+
+def test_a_model_that_is_removed_again_is_made_again_again(engine: Engine, tmp_path: Path) -> None:
+    (robust,) = of(engine, "robustify")
+    for rates in ([1e-3, 1e-2], [1e-3, 1e-2, 3e-3]):
+        removed(engine, tmp_path, robust)
+        put(engine, rates)
+        assert work(engine, **OPTIONS)
+        assert model(tmp_path, robust).exists()
+    (again,) = of(engine, "robustify", "again")
+    assert again["state"] == "complete" and again["attempt"] == 2
+    with engine.connect() as c:
+        kept = list(c.execute(select(Artifact.kind).where(Artifact.run_id == robust["id"])).scalars())  # fmt: skip
+        assert kept == ["model"]
+        rows = select(Measurement.attempt).where(Measurement.run_id == again["id"]).distinct()
+        assert list(c.execute(rows).scalars()) == [2]
+
+
+def test_a_searched_model_is_made_again_without_its_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    engine = database(tmp_path, monkeypatch)
+    search = {"trials": 2, "space": {"learning_rate": [1e-4, 1e-2]}, "utility_floor": 0.5}
+    put(engine, [1e-3], search=search)
+    assert work(engine, **OPTIONS)
+    chosen = [row for stage in ("suppress", "robustify") for row in of(engine, stage) if row["chosen"]]  # fmt: skip
+    assert chosen
+    content = model(tmp_path, chosen[-1]).read_bytes()
+    trials = [run for one in chosen for run, _ in reads.run(engine, one["id"])["inputs"]["trials"]]
+    removed(engine, tmp_path, chosen[-1], *[reads.run(engine, one) for one in trials])
+    assert writes.retry(engine, [], remake=[chosen[-1]["id"]]) == 1
+    assert work(engine, **OPTIONS)
+    assert model(tmp_path, chosen[-1]).read_bytes() == content
+    assert not model(tmp_path, reads.run(engine, trials[0])).exists()
+
+
+def test_the_command_line_makes_a_removed_model_again(engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    (robust,) = of(engine, "robustify")
+    digest = hashlib.sha256(model(tmp_path, robust).read_bytes()).hexdigest()
+    removed(engine, tmp_path, robust)
+    name = str(robust["id"])
+    with pytest.raises(RunFailed, match=f"`retry {name}` makes it again"):
+        KeptModels(engine, tmp_path).get(robust, task_of(robust["setting"]))
+    assert main(["export-model", name, "--to", str(tmp_path / "out")]) == 1
+    assert f"was removed to make room; `retry {name}` makes it again" in capsys.readouterr().err
+    assert main(["retry", "small", "--json"]) == 0
+    assert '"queued again": 0' in capsys.readouterr().out, "a whole study's models stay removed"
+    assert main(["retry", name, "--json"]) == 0
+    assert '"queued again": 1' in capsys.readouterr().out
+    assert work(engine, **OPTIONS)
+    assert hashlib.sha256(model(tmp_path, robust).read_bytes()).hexdigest() == digest
+    assert main(["export-model", name, "--to", str(tmp_path / "out")]) == 0
+
+
+@pytest.mark.both_databases
+def test_what_an_unfinished_run_needs_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    engine = database(tmp_path, monkeypatch)
+    submit(engine, run("a"), run("b", "a"), run("t"), run("c", "b", inputs={"teacher": ["t"]}), run("d", "b"))  # fmt: skip
+    file = {"kind": "model", "path": "checkpoints/x/model.safetensors", "bytes": 1, "sha256": "0"}
+    for _ in range(3):
+        held = writes.claim(engine, "w", 30)
+        writes.complete(engine, held.run_id, held.attempt, {}, [file])
+    assert [reads.run(engine, n)["state"] for n in (1, 2, 3)] == ["complete"] * 3
+    assert writes.remove_models(engine, [1, 2, 3, 4]) == [1]
+    held = writes.claim(engine, "w", 30)
+    writes.fail(engine, held.run_id, held.attempt, "no")
+    assert writes.remove_models(engine, [2, 3]) == [], "it may be retried"
+    writes.retry(engine, [held.run_id])
+    for _ in range(2):
+        held = writes.claim(engine, "w", 30)
+        writes.complete(engine, held.run_id, held.attempt, {}, [file])
+    assert writes.remove_models(engine, [2, 3]) == [2, 3]
+
+
+@pytest.mark.both_databases
+def test_a_failed_making_blocks_what_waits_for_it_until_it_is_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    engine = database(tmp_path, monkeypatch)
+    submit(engine, run("a"), run("b", "a"))
+    file = {"kind": "model", "path": "checkpoints/x/model.safetensors", "bytes": 1, "sha256": "0"}
+    for _ in range(2):
+        held = writes.claim(engine, "w", 30)
+        writes.complete(engine, held.run_id, held.attempt, {}, [file])
+    assert writes.remove_models(engine, [1, 2]) == [1, 2]
+    submit(engine, run("a"), run("b", "a"), run("c", "b"), run("d", "b"))
+    again = writes.claim(engine, "w", 30)
+    assert reads.made_again(engine, again.run_id) == (1, "a"), "the chain is made from its start"
+    assert writes.claim(engine, "w", 30) is None
+    writes.fail(engine, again.run_id, again.attempt, "no")
+    blocked = {reads.run(engine, n)["blocked_by"] for n in (3, 4)}
+    assert blocked == {again.run_id} and reads.idle(engine)
+    writes.retry(engine, [again.run_id])
+    order = []
+    while held := writes.claim(engine, "w", 30):
+        made = reads.made_again(engine, held.run_id)
+        order.append(made[1] if made else reads.run(engine, held.run_id)["fingerprint"])
+        writes.complete(engine, held.run_id, held.attempt, {}, [file], made[0] if made else None)
+    assert order == ["a", "b", "c", "d"]
+    assert reads.events(engine, 2)["text"].iloc[0].startswith("bit for bit")
+    assert writes.delete_study(engine, "study").runs == 6
+    assert reads.row_counts(engine)["run"] == reads.row_counts(engine)["run_input"] == 0
+
+
+def test_weights_that_differ_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = database(tmp_path, monkeypatch)
+    submit(engine, run("a"))
+    file = {"kind": "model", "path": "checkpoints/a/model.safetensors", "bytes": 1, "sha256": "0" * 64}  # fmt: skip
+    held = writes.claim(engine, "w", 30)
+    writes.complete(engine, held.run_id, held.attempt, {}, [file])
+    writes.remove_models(engine, [1])
+    writes.retry(engine, [], remake=[1])
+    held = writes.claim(engine, "w", 30)
+    writes.complete(engine, held.run_id, held.attempt, {}, [{**file, "sha256": "1" * 64}], 1)
+    assert "not bit for bit the one that was measured (000000000000 then" in reads.events(engine, 1)["text"].iloc[0]  # fmt: skip
+    assert not reads.model_file(engine, 1)["removed"]
