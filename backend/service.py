@@ -90,11 +90,8 @@ def imported(
     Raises:
         UserError: one sentence on what is wrong with the files
     """
-    from backend import importers
     from backend.importing import prepared, store
 
-    if kind:
-        importers.kind(kind)
     ready = prepared(given, kind, options, name)
     done = None if dry_run else store(require_database(), ready)
     return {

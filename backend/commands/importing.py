@@ -24,8 +24,10 @@ def add(verbs: Verbs) -> None:
 def _import(arguments: argparse.Namespace) -> None:
     from backend import service
     from backend.given_files import from_path
-    from backend.importers import Options
+    from backend.importers import Options, kind
 
+    if arguments.kind:
+        kind(arguments.kind)  # before anything is read
     reference = from_path(arguments.reference) if arguments.reference else None
     options = Options(reference, arguments.common, _mapping(arguments.mapping))
     given = [from_path(path) for path in arguments.paths]
