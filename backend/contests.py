@@ -1,20 +1,17 @@
 """Contestants at the same work, each in a process of its own, in turn and several times: seconds a step and peak memory."""
 
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from backend.memory import keep_freed_memory
+from backend.memory import forget_peak, keep_freed_memory, peak_memory
 
 
 @dataclass
@@ -30,7 +27,7 @@ class Stopwatch:
 
     def ready(self) -> None:
         """Everything is loaded: what the process takes from here on is the work's."""
-        self.before = _forget_peak()
+        self.before = forget_peak()
 
     def step(self) -> None:
         """A step begins."""
@@ -39,7 +36,7 @@ class Stopwatch:
     def done(self) -> None:
         """The last step is over."""
         self.marks.append(time.process_time())
-        self.peak = _peak() - self.before
+        self.peak = peak_memory() - self.before
 
     @property
     def seconds(self) -> float:
@@ -90,31 +87,6 @@ def _measured(contestant: Contestant) -> tuple[float, int]:
     watch = Stopwatch()
     contestant(watch)
     return watch.seconds, watch.peak
-
-
-def _forget_peak() -> int:
-    """Start the process's peak memory anew where the system allows it (Linux); bytes in use now."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-        return _status("VmRSS")
-    except OSError:
-        return _peak()
-
-
-def _peak() -> int:
-    """The most bytes that were resident since, of the whole process where the system counts from its start."""
-    try:
-        return _status("VmHWM")
-    except OSError:
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _status(name: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) * 1024
-    raise OSError(name)
 
 
 def trainer_arguments(steps: int, rows: int, learning_rate: float) -> dict[str, Any]:

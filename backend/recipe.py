@@ -1,7 +1,6 @@
 """Doing one run: from a request to a finished checkpoint and its ledger."""
 
 import json
-import resource
 import time
 from collections.abc import Mapping
 from functools import lru_cache
@@ -19,7 +18,7 @@ from backend.evaluation import answers, measure
 from backend.examination import Examination, rows_of
 from backend.labels import observed, requested
 from backend.log_lines import say
-from backend.memory import keep_freed_memory
+from backend.memory import forget_peak, keep_freed_memory, peak_memory
 from backend.models import device
 from backend.plugin_loading import check_code
 from backend.plugins import code_of
@@ -51,6 +50,7 @@ def execute(request: StageRequest, sink: Sink) -> StageOutcome:
     """
     started = time.monotonic()
     keep_freed_memory()
+    forget_peak()  # of the runs before, in the same process
     if request.fresh and team().first:
         checkpoints.drop_resume(request.home, request.fingerprint)
     check_code(request.setting.get("code", {}))
@@ -174,10 +174,7 @@ def _examine(examined: Examination, name: str) -> None:
 
 
 def _ledger(run: RunContext, seconds: float) -> StageOutcome:
-    if run.device.type == "cuda":
-        memory = torch.cuda.max_memory_allocated()
-    else:
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    memory = torch.cuda.max_memory_allocated() if run.device.type == "cuda" else peak_memory()
     return StageOutcome(
         steps=run.steps,
         tokens=run.meter.tokens,
