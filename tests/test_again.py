@@ -193,6 +193,53 @@ def test_a_failed_making_blocks_what_waits_for_it_until_it_is_retried(tmp_path: 
     assert reads.row_counts(engine)["run"] == reads.row_counts(engine)["run_input"] == 0
 
 
+FILE = {"kind": "model", "path": "checkpoints/x/model.safetensors", "bytes": 1, "sha256": "0"}
+
+
+def done(engine: Engine, count: int = 99) -> list[int]:
+    """Do what can be claimed, each with a model; the numbers of the runs."""
+    found: list[int] = []
+    while len(found) < count and (held := writes.claim(engine, "w", 30)):
+        made = reads.made_again(engine, held.run_id)
+        writes.complete(engine, held.run_id, held.attempt, {}, [FILE], made[0] if made else None)
+        found.append(held.run_id)
+    return found
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("state", ["waiting", "failed", "cancelled", "complete"])
+def test_a_making_that_is_in_the_trash_comes_back_where_somebody_needs_it(kind_of_database: str, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    engine = database(tmp_path, monkeypatch)
+    submit(engine, run("a"))
+    assert done(engine) == [1]
+    assert writes.remove_models(engine, [1]) == [1]
+    assert writes.retry(engine, [], remake=[1]) == 1
+    if state == "cancelled":
+        writes.request_cancel(engine, [2])
+    elif state == "failed":
+        held = writes.claim(engine, "w", 30)
+        writes.fail(engine, held.run_id, held.attempt, "no")
+    elif state == "complete":
+        assert done(engine) == [2]
+        assert writes.remove_models(engine, [1]) == [1]
+    assert reads.run(engine, 2)["state"] == state
+    assert writes.trash_runs(engine, [2]) == [2]
+    submit(engine, run("a"), run("b", "a"))
+    assert done(engine) == [2, 3]
+    assert reads.idle(engine)
+
+
+@pytest.mark.both_databases
+def test_a_retry_tells_what_it_queued_and_not_what_was_queued_before(kind_of_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    engine = database(tmp_path, monkeypatch)
+    submit(engine, run("a"), run("b", "a"))
+    assert done(engine) == [1, 2]
+    assert writes.remove_models(engine, [1, 2]) == [1, 2]
+    assert writes.retry(engine, [], remake=[2]) == 1, "its parent's making is not what was asked"
+    assert writes.retry(engine, [], remake=[2]) == 0, "it waits already"
+    assert writes.retry(engine, [], remake=[1, 2]) == 0
+
+
 def test_weights_that_differ_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = database(tmp_path, monkeypatch)
     submit(engine, run("a"))

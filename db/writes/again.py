@@ -54,21 +54,22 @@ def _needed() -> Any:
 
 
 def make_again(c: Connection, run_ids: Collection[int] = ()) -> int:
-    """Queue the making of every removed model that a waiting run needs, and of those of the given runs; how many.
+    """Queue the making of every removed model that a waiting run needs, and of those of the given runs.
 
-    The runs that need one wait for it.
+    The runs that need one wait for it. What comes back is how many of the given runs' makings are in the queue by this.
     """
     asked = set(run_ids) & _removed(c, run_ids)
-    made = {lost: _queued(c, lost, QUEUED_ANEW) for lost in sorted(asked)}
+    queued = {lost: _queued(c, lost, QUEUED_ANEW) for lost in sorted(asked)}
+    made = {lost: run_id for lost, (run_id, _) in queued.items()}
     seen: set[tuple[int, int]] = set()
     while fresh := _lacking(c) - seen:
         for run, lost in sorted(fresh):
             if lost not in made:
-                made[lost] = _queued(c, lost)
+                made[lost], _ = _queued(c, lost)
             link = {"run_id": run, "role": AGAIN, "position": lost, "input_id": made[lost]}
             upsert(c, RunInput, [link])
         seen |= fresh
-    return len(made)
+    return sum(changed for _, changed in queued.values())
 
 
 def _removed(c: Connection, run_ids: Collection[int]) -> set[int]:
@@ -89,20 +90,29 @@ def _lacking(c: Connection) -> set[tuple[int, int]]:
     return {(row[0], row[1]) for query in queries for row in c.execute(query)}
 
 
-def _queued(c: Connection, lost: int, anew: Collection[str] = ("complete",)) -> int:
-    """The run that makes a model again: a new one, or the one that did it before; one that failed waits for its retry."""
+def _queued(c: Connection, lost: int, anew: Collection[str] = ("complete",)) -> tuple[int, bool]:
+    """The run that makes a model again, and whether it was put in the queue now: a new one, or the one that did it before.
+
+    One that failed waits for its retry, but none stays in the trash.
+    """
     row = c.execute(select(Run.__table__).where(Run.id == lost)).mappings().one()
     name = hashlib.sha256(f"again {row['fingerprint']}".encode()).hexdigest()[:20]
-    known = c.execute(select(Run.id, Run.state).where(Run.fingerprint == name)).one_or_none()
-    if known is not None and known.state not in anew:
-        return int(known.id)
-    if known is not None:
-        values = {**QUEUED_AGAIN, "trashed_at": None, "priority": FIRST}
-        c.execute(update(Run).where(Run.id == known.id).values(values))
-        run_id = int(known.id)
-    else:
+    query = select(Run.id, Run.state, Run.trashed_at).where(Run.fingerprint == name)
+    known = c.execute(query).one_or_none()
+    if known is None:
         run_id = _inserted(c, dict(row), name)
+    elif known.state in (QUEUED_ANEW if known.trashed_at else anew):
+        run_id = _back(c, known.id, {**QUEUED_AGAIN, "priority": FIRST})
+    elif known.trashed_at:
+        run_id = _back(c, known.id, {})
+    else:
+        return int(known.id), False
     event(c, "submitted", f"to make the model of run {lost} again", run_id)
+    return run_id, True
+
+
+def _back(c: Connection, run_id: int, values: Mapping[str, Any]) -> int:
+    c.execute(update(Run).where(Run.id == run_id).values({**values, "trashed_at": None}))
     return run_id
 
 
