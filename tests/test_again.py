@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from backend import plan, study
 from backend.__main__ import main
@@ -16,7 +16,8 @@ from backend.results import frontier_document
 from backend.stage import RunFailed
 from backend.worker import work
 from db import reads, writes
-from db.models import Artifact, Measurement, Run
+from db.models import Artifact, Measurement, Run, now
+from db.session import DatabaseProblem
 from tests.small_study import SETTING, database, numbers, run, submit
 
 OPTIONS: dict[str, Any] = {"slots": 1, "until_idle": True}
@@ -238,6 +239,70 @@ def test_a_retry_tells_what_it_queued_and_not_what_was_queued_before(kind_of_dat
     assert writes.retry(engine, [], remake=[2]) == 1, "its parent's making is not what was asked"
     assert writes.retry(engine, [], remake=[2]) == 0, "it waits already"
     assert writes.retry(engine, [], remake=[1, 2]) == 0
+
+
+@pytest.fixture
+def trashed(kind_of_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """A study of two runs, and what makes their models again: 3 and 4."""
+    engine = database(tmp_path, monkeypatch)
+    submit(engine, run("a"), run("b", "a"))
+    assert done(engine) == [1, 2]
+    assert writes.remove_models(engine, [1, 2]) == [1, 2]
+    assert writes.retry(engine, [], remake=[1, 2]) == 2
+    return engine
+
+
+@pytest.mark.both_databases
+def test_a_study_takes_the_makings_of_its_models_to_the_trash_and_brings_them_back(trashed: Engine) -> None:  # fmt: skip
+    assert writes.trash_study(trashed, "study") == 4
+    assert writes.claim(trashed, "w", 30) is None and reads.idle(trashed)
+    assert writes.restore_study(trashed, "study") == 4
+    assert done(trashed) == [3, 4]
+    assert not reads.removed_models(trashed)
+
+
+@pytest.mark.both_databases
+def test_a_study_whose_model_is_being_made_again_does_not_go_to_the_trash(trashed: Engine) -> None:
+    held = writes.claim(trashed, "w", 30)
+    assert held is not None and held.run_id == 3
+    with pytest.raises(DatabaseProblem, match="study has running runs"):
+        writes.trash_study(trashed, "study")
+    assert reads.run(trashed, 1)["trashed_at"] is None and reads.study(trashed, "study") is not None
+
+
+@pytest.mark.both_databases
+def test_a_study_whose_models_were_made_again_is_emptied_with_the_trash(trashed: Engine) -> None:
+    assert done(trashed) == [3, 4]
+    writes.trash_study(trashed, "study")
+    assert writes.empty_trash(trashed).runs == 4
+    assert reads.row_counts(trashed)["run"] == reads.row_counts(trashed)["run_input"] == 0
+
+
+@pytest.mark.both_databases
+def test_what_was_stranded_outside_of_the_trash_goes_when_it_is_emptied(trashed: Engine) -> None:
+    writes.trash_study(trashed, "study")
+    with trashed.begin() as c:  # as it was left before
+        c.execute(update(Run).where(Run.id.in_([3, 4])).values(trashed_at=None))
+    held = writes.claim(trashed, "w", 30)
+    with pytest.raises(DatabaseProblem, match="Run 3 is running; cancel it first"):
+        writes.empty_trash(trashed)
+    writes.fail(trashed, held.run_id, held.attempt, "no")
+    assert writes.empty_trash(trashed).runs == 4
+    assert reads.row_counts(trashed)["run"] == 0
+
+
+@pytest.mark.both_databases
+def test_a_run_outlasts_what_made_its_input_again(kind_of_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    engine = database(tmp_path, monkeypatch)
+    submit(engine, run("a"))
+    assert done(engine) == [1] and writes.remove_models(engine, [1]) == [1]
+    submit(engine, run("a"), run("b", "a"))
+    assert done(engine) == [3, 2]
+    with engine.begin() as c:
+        making = c.execute(select(Run.id).where(Run.origin == "again")).scalar_one()
+        c.execute(update(Run).where(Run.id == making).values(trashed_at=now()))
+    assert writes.empty_trash(engine).runs == 1
+    assert reads.row_counts(engine)["run"] == 2 and reads.study(engine, "study").revision == 2
 
 
 def test_weights_that_differ_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

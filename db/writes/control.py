@@ -3,16 +3,27 @@
 import uuid
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, delete, or_, select, update
+from sqlalchemy import Connection, Engine, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from db.models import AGAIN as WAITED_FOR
 from db.models import Artifact, Flag, Run, RunInput, Study, StudyRun
 from db.session import DatabaseProblem
 from db.writes.again import make_again
 from db.writes.guarded import needs
-from db.writes.rows import AGAIN, BAD, block, clock, event, events, in_parts, sweep, upsert
+from db.writes.rows import (
+    AGAIN,
+    BAD,
+    block,
+    built_on,
+    clock,
+    event,
+    events,
+    in_parts,
+    sweep,
+    upsert,
+)
 
 IDENTITY = "identity"  # the flag that holds the database's name
 
@@ -126,10 +137,10 @@ def delete_study(engine: Engine, name: str) -> Deleted:
             raise DatabaseProblem(f"There is no study {name!r} in the database.")
         mine = select(StudyRun.run_id).where(StudyRun.study_id.in_(studies))
         others = select(StudyRun.run_id).where(StudyRun.study_id.not_in(studies))
-        own = (Run.id.in_(mine), Run.id.not_in(others))
-        lost = select(Run.id).where(*own)
-        query = select(Run.id, Run.state, Run.fingerprint).where(or_(and_(*own), _built_on(lost)))
-        rows = c.execute(query.order_by(Run.id.desc())).all()
+        own = select(Run.id).where(Run.id.in_(mine), Run.id.not_in(others))
+        lost = _with_built_on(c, set(c.execute(own).scalars()))
+        query = select(Run.id, Run.state, Run.fingerprint).order_by(Run.id.desc())
+        rows = [row for part in in_parts(lost) for row in c.execute(query.where(Run.id.in_(part)))]
         if any(row.state == "running" for row in rows):
             raise DatabaseProblem(f"{name} has running runs; cancel them first.")
         c.execute(delete(Study).where(Study.id.in_(studies)))
@@ -139,12 +150,14 @@ def delete_study(engine: Engine, name: str) -> Deleted:
     return Deleted(len(rows), files, [row.fingerprint for row in rows])
 
 
-def _built_on(runs: Any) -> Any:
-    """Runs of no study that start from these, such as an attack that was repeated to keep what it made."""
-    needs = select(RunInput.run_id).where(RunInput.input_id.in_(runs))
-    return and_(
-        or_(Run.parent_id.in_(runs), Run.id.in_(needs)), Run.id.not_in(select(StudyRun.run_id))
-    )
+def _with_built_on(c: Connection, run_ids: set[int]) -> list[int]:
+    """The runs, and all runs of no study that were built on them, the latest first."""
+    found, fresh = set(run_ids), set(run_ids)
+    while fresh:
+        reached = {one for part in in_parts(fresh) for one in c.execute(select(Run.id).where(built_on(part))).scalars()}  # fmt: skip
+        fresh = reached - found
+        found |= fresh
+    return sorted(found, reverse=True)
 
 
 def delete_runs(c: Connection, ids: list[int]) -> list[str]:
@@ -156,6 +169,9 @@ def delete_runs(c: Connection, ids: list[int]) -> list[str]:
         c.execute(
             delete(RunInput).where(RunInput.run_id.in_(part))
         )  # of runs that wait for later ones
+        # What another run's model was once made by is no part of it.
+        served = (RunInput.input_id.in_(part), RunInput.role == WAITED_FOR)
+        c.execute(delete(RunInput).where(*served))
         c.execute(update(Run).where(Run.blocked_by.in_(part)).values(blocked_by=None))
     for run_id in ids:  # later runs refer to earlier ones, so the list begins with the latest
         c.execute(delete(Run).where(Run.id == run_id))

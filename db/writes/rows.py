@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, and_, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
@@ -75,11 +75,25 @@ def in_parts(values: Iterable[int]) -> Iterator[list[int]]:
 
 
 def sweep(c: Connection) -> int:
-    """Move every run to the trash all of whose studies are there; how many that were."""
+    """Move every run to the trash all of whose studies are there, and what was built on it outside of any; how many."""
     held = select(StudyRun.run_id)
     live = held.join(Study, Study.id == StudyRun.study_id).where(Study.trashed_at.is_(None))
     left = update(Run).where(Run.trashed_at.is_(None), Run.id.in_(held), Run.id.not_in(live))
-    return int(c.execute(left.values(trashed_at=clock(c))).rowcount)
+    count = int(c.execute(left.values(trashed_at=clock(c))).rowcount)
+    gone = aliased(Run)
+    trashed = select(gone.id).where(gone.trashed_at.is_not(None))
+    stranded = update(Run).where(Run.trashed_at.is_(None), built_on(trashed))
+    while more := int(c.execute(stranded.values(trashed_at=clock(c))).rowcount):
+        count += more
+    return count
+
+
+def built_on(runs: Any) -> Any:
+    """Runs of no study that start from these, such as an attack that was repeated to keep what it made."""
+    needs = select(RunInput.run_id).where(RunInput.input_id.in_(runs))
+    return and_(
+        or_(Run.parent_id.in_(runs), Run.id.in_(needs)), Run.id.not_in(select(StudyRun.run_id))
+    )
 
 
 def block(c: Connection) -> None:

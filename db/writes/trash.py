@@ -8,7 +8,7 @@ stay, under the same fingerprints, so a study that is submitted again takes them
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from db.models import Run, RunInput, Study, StudyRun
 from db.session import DatabaseProblem
@@ -16,7 +16,7 @@ from db.trash_rules import removal
 from db.writes.again import make_again
 from db.writes.control import Deleted, delete_runs
 from db.writes.guarded import needs
-from db.writes.rows import AGAIN, BAD, block, clock, event, in_parts, sweep
+from db.writes.rows import AGAIN, BAD, block, built_on, clock, event, in_parts, sweep
 
 
 @needs("runner")
@@ -42,21 +42,21 @@ def trash_runs(engine: Engine, run_ids: Collection[int]) -> list[int]:
 def trash_study(engine: Engine, name: str) -> int:
     """Move all revisions of a study to the trash, and the runs that no other study has; how many runs went.
 
+    What was made of those outside of any study goes too, such as the making of a removed model.
+
     Raises:
-        DatabaseProblem: there is no such study, or a run that only it has is running
+        DatabaseProblem: there is no such study, or one of those runs is running
     """
     with engine.begin() as c:
         mine = list(c.execute(_revisions(name).where(Study.trashed_at.is_(None))).scalars())
         if not mine:
             raise DatabaseProblem(f"There is no study {name!r} in the database.")
-        others = select(StudyRun.run_id).join(Study, Study.id == StudyRun.study_id)
-        others = others.where(Study.id.not_in(mine), Study.trashed_at.is_(None))
-        held = select(StudyRun.run_id).where(StudyRun.study_id.in_(mine))
-        own = (Run.id.in_(held), Run.id.not_in(others), Run.state == "running")
-        if c.execute(select(Run.id).where(*own).limit(1)).first() is not None:
-            raise DatabaseProblem(f"{name} has running runs; cancel them first.")
-        c.execute(update(Study).where(Study.id.in_(mine)).values(trashed_at=clock(c)))
+        at = clock(c)
+        c.execute(update(Study).where(Study.id.in_(mine)).values(trashed_at=at))
         count = sweep(c)
+        going = select(Run.id).where(Run.trashed_at >= at, Run.state == "running")
+        if c.execute(going.limit(1)).first() is not None:
+            raise DatabaseProblem(f"{name} has running runs; cancel them first.")
         event(c, "moved to the trash", f"{name}: {count} runs that no other study has")
         block(c)
     return count
@@ -107,8 +107,17 @@ def in_trash(c: Connection, name: str) -> bool:
 
 @needs("admin")
 def empty_trash(engine: Engine) -> Deleted:
-    """Remove everything in the trash for good; the caller removes the files."""
+    """Remove everything in the trash for good, and what was built on it; the caller removes the files.
+
+    Raises:
+        DatabaseProblem: one of those runs is running
+    """
     with engine.begin() as c:
+        sweep(c)
+        going = select(Run.id).where(Run.trashed_at.is_not(None), Run.state == "running")
+        first = c.execute(going.order_by(Run.id).limit(1)).scalar()
+        if first is not None:
+            raise DatabaseProblem(f"Run {first} is running; cancel it first.")
         query = select(Run.id, Run.fingerprint).where(Run.trashed_at.is_not(None))
         rows = c.execute(query.order_by(Run.id.desc())).all()
         c.execute(delete(Study).where(Study.trashed_at.is_not(None)))
@@ -130,10 +139,19 @@ def _restore(c: Connection, run_ids: Collection[int]) -> int:
 
 
 def _restore_study(c: Connection, name: str) -> int:
+    """With what went with it: what was built on its runs outside of any study."""
     mine = _revisions(name)
+    since = c.execute(select(func.min(Study.trashed_at)).where(Study.name == name)).scalar()
     c.execute(update(Study).where(Study.name == name).values(trashed_at=None))
     held = select(StudyRun.run_id).where(StudyRun.study_id.in_(mine))
-    return _restore(c, list(c.execute(held.distinct()).scalars()))
+    fresh = list(c.execute(held.distinct()).scalars())
+    count = _restore(c, fresh)
+    while since is not None and fresh:
+        went = select(Run.id).where(Run.trashed_at >= since)
+        found = (c.execute(went.where(built_on(part))).scalars() for part in in_parts(fresh))
+        fresh = sorted({run_id for part in found for run_id in part})
+        count += _restore(c, fresh)
+    return count
 
 
 def _above(c: Connection, run_ids: set[int]) -> set[int]:
