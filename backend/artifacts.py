@@ -75,7 +75,7 @@ class Artifacts:
             return True
         if not here.is_file() or hashed(here) != digest:
             return False
-        self._try(lambda files: _store(files, here, self._model(digest)), STORING_SECONDS)
+        self._try(lambda files: _store(files, here, self._model(digest), digest), STORING_SECONDS)
         return True
 
     def get(self, digest: str, here: Path) -> None:
@@ -90,6 +90,17 @@ class Artifacts:
         if self._try(lambda files: _fetch(files, self._model(digest), here, digest)) != digest:
             raise Damaged(digest)
 
+    def is_whole(self, digest: str) -> bool:
+        """Whether that content is there, read from its first byte to its last."""
+
+        def action(files: Any) -> bool:
+            try:
+                return _hash_there(files, self._model(digest)) == digest
+            except FileNotFoundError:
+                return False
+
+        return self._try(action)
+
     def remove(self, digest: str) -> None:
         """Forget that content."""
         self._try(lambda files: _remove(files, self._model(digest)))
@@ -99,7 +110,7 @@ class Artifacts:
         return {name: size for name, size in self._listed(self._folder) if SHA256.fullmatch(name)}
 
     def age(self, digest: str) -> float | None:
-        """Seconds since the content was stored; None where the place does not tell."""
+        """Seconds since the content was stored; None where the place does not tell, or it went."""
         return self._try(lambda files: _age(files, self._model(digest)))
 
     def put_state(self, fingerprint: str, here: Path) -> None:
@@ -143,12 +154,12 @@ class Artifacts:
         assert PART.fullmatch(path), path
         self._try(lambda files: _remove(files, f"{self._root}/{path}"))
 
-    def owner(self, name: str = "") -> str:
-        """Whose the place is; it becomes that of `name` where it is nobody's. Empty where it still is."""
+    def owner(self, name: str = "", *, anew: bool = False) -> str:
+        """Whose the place is; it becomes that of `name` where it is nobody's, or `anew`. Empty where it still is."""
 
         def action(files: Any) -> str:
             there = f"{self._root}/database"
-            if self._size(files, there) is None and name:
+            if name and (anew or self._size(files, there) is None):
                 files.pipe_file(there, name.encode())
             return "" if self._size(files, there) is None else str(files.cat_file(there).decode())
 
@@ -268,8 +279,8 @@ def _protocols(files: Any) -> set[str]:
     return {named} if isinstance(named, str) else set(named)
 
 
-def _store(files: Any, here: Path, there: str) -> None:
-    """The file under that name, whole or not at all."""
+def _store(files: Any, here: Path, there: str, digest: str = "") -> None:
+    """The file under that name, whole or not at all; `digest` is the hash of what never changes under it."""
     if WHOLE & _protocols(files):
         files.put_file(str(here), there)
         return
@@ -282,19 +293,36 @@ def _store(files: Any, here: Path, there: str) -> None:
         if "file" in _protocols(files):
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
-        _replace(files, temporary, there)
+        _replace(files, temporary, there, digest)
     except BaseException:
         with contextlib.suppress(Exception):
             files.rm_file(temporary)
         raise
 
 
-def _replace(files: Any, temporary: str, there: str) -> None:
+def _replace(files: Any, temporary: str, there: str, digest: str) -> None:
+    """What is there goes only for a server that does not rename onto it, and not where it is the same already."""
     try:
         files.mv(temporary, there)
-    except Exception:  # some servers do not rename onto what is there
+    except (ConnectionError, TimeoutError, EOFError, PermissionError):
+        raise
+    except Exception:
+        files.invalidate_cache()
+        if not files.exists(temporary) or not files.exists(there):
+            raise
+        if digest and _hash_there(files, there) == digest:
+            files.rm_file(temporary)
+            return
         files.rm_file(there)
         files.mv(temporary, there)
+
+
+def _hash_there(files: Any, there: str) -> str:
+    digest = hashlib.sha256()
+    with files.open(there, "rb") as source:
+        while part := source.read(CHUNK):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def _fetch(files: Any, there: str, here: Path, digest: str) -> str:
@@ -334,7 +362,7 @@ def _remove(files: Any, there: str) -> None:
 def _age(files: Any, there: str) -> float | None:
     try:
         told = files.modified(there)
-    except NotImplementedError:
+    except (NotImplementedError, FileNotFoundError):  # it went since it was listed
         return None
     told = told if told.tzinfo else told.replace(tzinfo=UTC)
     return (datetime.now(UTC) - told).total_seconds()

@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 
 from backend.artifacts import SHA256, Artifacts, Damaged, artifacts, located
 from backend.cargo import PLACE
+from backend.placed import own
 from backend.stage import UserError
 from db import reads, session
 from db.copying import copy_database
@@ -78,7 +79,8 @@ def restore(source: str, home: Path, tell: Tell | None = None) -> BackedUp:
     What was interrupted can be done again: models that are there are not fetched twice, and rows arrive all or not.
 
     Raises:
-        UserError: it is no backup, is damaged or of a newer version, or the database holds studies or runs
+        UserError: it is no backup, is damaged or of a newer version, the database holds studies or runs, or the place
+            that LETHE_ARTIFACTS names belongs to another database
         DatabaseProblem: the same, said by the database
     """
     files, root = _place(source)
@@ -87,7 +89,10 @@ def restore(source: str, home: Path, tell: Tell | None = None) -> BackedUp:
     rows = reads.row_counts(target)
     if rows["run"] or rows["study"]:
         raise UserError("The database holds studies or runs already; restore into an empty LETHE_HOME.")  # fmt: skip
-    _fetch_models(Artifacts(source, "files"), sorted(told["files"].items()), home, tell)
+    elsewhere = artifacts()
+    if elsewhere is not None:
+        own(target, elsewhere)
+    _fetch_models(Artifacts(source, "files"), elsewhere, sorted(told["files"].items()), home, tell)
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/lethe.db"
         files.get_file(f"{root}/{told['database']}", f"{folder}/lethe.db")
@@ -200,14 +205,17 @@ def _passed_on(elsewhere: Artifacts | None, place: Artifacts, digest: str) -> bo
 
 
 def _fetch_models(
-    place: Artifacts, found: list[tuple[str, str]], home: Path, tell: Tell | None
+    place: Artifacts,
+    elsewhere: Artifacts | None,
+    found: list[tuple[str, str]],
+    home: Path,
+    tell: Tell | None,
 ) -> None:
     """Bring the models of a backup here, and to where models lie besides.
 
     Raises:
         UserError: one is missing in the backup, or its content is another one
     """
-    elsewhere = artifacts()
     for number, (path, digest) in enumerate(found, 1):
         here = _inside(home, path)
         try:

@@ -44,7 +44,7 @@ def bring_model(engine: Engine, home: Path, run_id: int, store: Artifacts | None
     except FileNotFoundError as problem:
         raise RunFailed(f"The model of run {run_id} is neither here nor at {store.shown}; `artifacts --push` on the machine that trained it takes it there.") from problem  # fmt: skip
     except Damaged as problem:
-        raise RunFailed(f"The model of run {run_id} at {store.shown} is damaged: its content is not what was written.") from problem  # fmt: skip
+        raise RunFailed(f"The model of run {run_id} at {store.shown} is damaged: its content is not what was written; `artifacts --push --check` on a machine that has it puts it there anew.") from problem  # fmt: skip
 
 
 class Cargo:
@@ -137,6 +137,8 @@ class Cargo:
         try:
             store.put_state(self.fingerprint, self._state)
         except (RunFailed, OSError) as problem:
+            if isinstance(problem, FileNotFoundError) and self._written() is None:
+                return  # the run came to its end, and dropped it
             LOG.warning("The state to resume from is on this machine only: %s", problem)
         else:
             self._known = written

@@ -9,8 +9,9 @@ from backend.artifacts import ENVIRONMENT, Artifacts, artifacts
 from backend.stage import UserError
 from db import reads, writes
 from db.writes.control import IDENTITY
+from db.writes.guarded import needs
 
-__all__ = ["Placed", "artifacts", "files", "own", "remove", "runs_of"]
+__all__ = ["Placed", "artifacts", "files", "own", "remove", "runs_of", "take_over"]
 
 DAY = 86400.0  # a run stores its model before the database names it
 
@@ -19,7 +20,7 @@ DAY = 86400.0  # a run stores its model before the database names it
 class Placed:
     """A content (`digest`) or a state to resume from (`fingerprint`) there, and the runs that name it.
 
-    `ours` says that the place belongs to this database, `unnamed` that no run has named the content for a day, or that it
+    `ours` says that the place belongs to this database, `unnamed` that no run names the content, which is older than a day, or that it
     is the part of one (`digest` is "part") that a process left which was killed.
     """
 
@@ -40,7 +41,14 @@ def own(engine: Engine, store: Artifacts) -> None:
     """
     name = writes.identity(engine)
     if store.owner(name) != name:
-        raise UserError(f"{ENVIRONMENT} is {store.shown}, where the models of another database lie; every database takes a place of its own.")  # fmt: skip
+        raise UserError(f"{ENVIRONMENT} is {store.shown}, where the models of another database lie; every database takes a place of its own, or `artifacts --take-over` where this one is to go on instead.")  # fmt: skip
+
+
+@needs("admin")
+def take_over(engine: Engine, store: Artifacts) -> None:
+    """Let the place belong to this database whosever it was, as after a restore; the other one must not use it any more."""
+    store.owner(writes.identity(engine), anew=True)
+    writes.add_event(engine, "storage", f"took over {store.shown}")
 
 
 def files(engine: Engine, store: Artifacts) -> list[Placed]:

@@ -14,7 +14,10 @@ ASKED_DAYS = 7.0
 
 
 def dispensable(engine: Engine) -> set[int]:
-    """The complete runs whose stored models nothing speaks for: dominated configurations, trials, kept endpoints of attacks.
+    """The complete runs whose stored models nothing speaks for: all of them but those that are kept.
+
+    So there go dominated configurations, those too that are on the front at another budget only, trials of searches, kept
+    endpoints of attacks, teachers of ensembles, and models that only older revisions have.
 
     Kept are bases and oracles; what an unfinished run starts from; configurations on the front of a study, or whose
     place is not known yet; runs with a tag or a note, and those that a report names, or the models that they looked at;

@@ -36,7 +36,8 @@ REASONS = {
     "temporary": "Half-written files of processes that were killed.",
     "cached": "Copies of models that lie at LETHE_ARTIFACTS: they are fetched again where they are needed.",
     "dominated": (
-        "Models of dominated configurations, search trials and kept endpoints of attacks: the numbers stay, but attacking,"
+        "Models that nothing speaks for: of dominated configurations (those on the front at another budget only, too), search trials,"
+        " kept endpoints of attacks, teachers of ensembles and older revisions. The numbers stay, but attacking,"
         " asking or exporting such a model again means training it again."
     ),
 }
@@ -105,8 +106,16 @@ def _known(engine: Engine, dispensable: Collection[int], theirs: Sequence[placed
     again = reads.being_made_again(engine)
     owners = {name: again.get(owner[0], owner) for name, owner in owners.items()}
     needed = reads.started_from(engine)
-    cached = {run for file in theirs if file.digest for run in file.runs} - needed
+    cached = _cached(engine, theirs) - needed
     return _Known(owners, reads.removed_models(engine), cached, set(dispensable) - needed)
+
+
+def _cached(engine: Engine, theirs: Sequence[placed.Placed]) -> set[int]:
+    """The runs whose model is safe there: whole, at a place that no other database cleans up."""
+    files = reads.model_files(engine)
+    sizes = dict(zip(files["run"].astype(int), files["bytes"], strict=True))
+    ours = ((run, file.bytes) for file in theirs if file.ours for run in file.runs)
+    return {run for run, size in ours if sizes.get(run) == size}
 
 
 def _judged_there(file: placed.Placed, known: _Known) -> StoredFile:

@@ -3,12 +3,24 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, bindparam, func, insert, select, text
+from sqlalchemy import (  # fmt: skip
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    bindparam,
+    func,
+    insert,
+    select,
+    text,
+    true,
+)
 from sqlalchemy import Table as Relation
 
 from db import models_access, models_marks, models_watch, prompt_models  # noqa: F401 - their tables belong to the metadata
-from db.models import Run, Study, Table
+from db.models import Flag, Run, Study, Table
 from db.session import DatabaseProblem, reader
+from db.writes.control import IDENTITY
 from db.writes.guarded import demand
 
 ROWS = 2000  # at a time
@@ -18,7 +30,7 @@ Tell = Callable[[str, int], None]
 def copy_database(source: Engine, target: Engine, tell: Tell | None = None) -> dict[str, int]:
     """Copy all rows as they stand at this moment; how many of each table.
 
-    All of it arrives or nothing. Numbers that were given once stay taken in the copy too.
+    All of it arrives or nothing, but the database's name: the copy has its own, as two may be used. Numbers that were given once stay taken in the copy too.
 
     Raises:
         DatabaseProblem: the target holds studies or runs, or is the source
@@ -49,7 +61,7 @@ def _snapshot(source: Engine) -> Connection:
 def _copy(old: Connection, new: Connection, table: Relation, tell: Tell | None) -> int:
     """The rows of a table; what refers to rows of the same table comes after them."""
     later = [column for column in table.columns if _own(column, table)]
-    new.execute(table.delete())  # a fresh database may hold flags
+    new.execute(table.delete().where(_copied(table)))  # a fresh database may hold flags
     count = 0
     for rows in _rows(old, table):
         new.execute(insert(table), [row | {column.name: None for column in later} for row in rows])
@@ -61,12 +73,17 @@ def _copy(old: Connection, new: Connection, table: Relation, tell: Tell | None) 
     return count
 
 
+def _copied(table: Relation) -> ColumnElement[bool]:
+    """All rows but the database's name, which a place for models knows it by."""
+    return table.c.name != IDENTITY if table is Flag.__table__ else true()
+
+
 def _own(column: Column[Any], table: Relation) -> bool:
     return any(key.column.table is table for key in column.foreign_keys)
 
 
 def _rows(old: Connection, table: Relation) -> Iterator[list[dict[str, Any]]]:
-    ordered = select(table).order_by(*table.primary_key.columns)
+    ordered = select(table).where(_copied(table)).order_by(*table.primary_key.columns)
     found = old.execution_options(yield_per=ROWS).execute(ordered)
     for part in found.mappings().partitions(ROWS):
         yield [dict(row) for row in part]

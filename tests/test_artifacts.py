@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from backend import artifacts as module
 from backend.artifacts import Artifacts, Damaged, checked, given
@@ -181,3 +182,53 @@ def test_without_the_variable_there_is_no_store_and_a_folder_is_absolute(tmp_pat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(module.ENVIRONMENT, "shared")
     assert given() == str(tmp_path / "shared")
+
+
+class Renames:
+    """Servers on which a name is not renamed onto another, or that lose the connection as it is asked of them."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, problem: Exception, *, only_onto: bool):
+        self.removed: list[str] = []
+        move, remove = LocalFileSystem.mv, LocalFileSystem.rm_file
+
+        def mv(files: LocalFileSystem, a: str, b: str, **more: object) -> None:
+            if not only_onto or Path(b).exists():
+                raise problem
+            move(files, a, b, **more)
+
+        def rm_file(files: LocalFileSystem, path: str) -> None:
+            self.removed.append(Path(path).name)
+            remove(files, path)
+
+        patch.setattr(LocalFileSystem, "mv", mv)
+        patch.setattr(LocalFileSystem, "rm_file", rm_file)
+
+
+def test_the_same_content_is_never_taken_away_to_be_stored_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    store, here = Artifacts(f"file://{tmp_path}/models"), tmp_path / "here"
+    digest = written(here, b"a model")
+    assert store.put(here, digest)
+    server = Renames(monkeypatch, FileExistsError("it exists"), only_onto=True)
+    assert store.put(here, digest, anew=True)
+    assert digest not in server.removed and store.is_whole(digest) and not store.parts()
+    (tmp_path / "models" / "models" / digest).write_bytes(b"a muddl")
+    assert not store.is_whole(digest)
+    assert store.put(here, digest, anew=True)
+    assert digest in server.removed and store.is_whole(digest) and not store.parts()
+    for state in (b"step 1", b"step 2"):
+        here.write_bytes(state)
+        store.put_state("f00d", here)
+    assert store.read_state("f00d", lambda file: file.read()) == b"step 2"
+
+
+@pytest.mark.parametrize("problem", [ConnectionError("lost"), PermissionError("not yours")])
+def test_what_is_there_stays_where_a_rename_fails_for_another_reason(problem: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    store, here = Artifacts(f"file://{tmp_path}/models", patience=0.0), tmp_path / "here"
+    monkeypatch.setattr(module, "STORING_SECONDS", 0.0)
+    digest = written(here, b"a model")
+    assert store.put(here, digest)
+    (tmp_path / "models" / "models" / digest).write_bytes(b"a muddl")
+    server = Renames(monkeypatch, problem, only_onto=False)
+    with pytest.raises((RunFailed, PermissionError)):
+        store.put(here, digest, anew=True)
+    assert digest not in server.removed and (tmp_path / "models" / "models" / digest).exists()

@@ -16,8 +16,10 @@ from streamlit.testing.v1 import AppTest
 from backend import artifacts, placed, plan, retention, storage, study
 from backend.__main__ import main
 from backend.artifacts import Artifacts
+from backend.backup import backup, restore
+from backend.cargo import bring_model
 from backend.results import frontier_document
-from backend.stage import UserError
+from backend.stage import RunFailed, UserError
 from backend.worker import work
 from db import reads, writes
 from db.models import MODEL_STAGES
@@ -252,6 +254,73 @@ def test_a_place_of_another_database_is_left_alone(made: dict[str, int], place: 
     with pytest.raises(UserError, match="the models of another database"):
         work(another, until_idle=True)
     assert len(place.contents()) == len(made)
+
+
+@pytest.mark.parametrize("owner", ["another database", ""])
+def test_copies_stay_where_the_place_is_not_ours(owner: str, made: dict[str, int], place: Artifacts, tmp_path: Path) -> None:  # fmt: skip
+    assert "cached" in reasons(require_database(), set()).values()
+    name = tmp_path / "models" / "database"
+    name.write_text(owner) if owner else name.unlink()
+    assert storage.clean(require_database(), ["cached"]) == storage.Removed(0, 0)
+    assert here(made) == set(made)
+
+
+def test_a_copy_stays_where_what_lies_at_the_place_is_not_whole(made: dict[str, int], place: Artifacts, tmp_path: Path) -> None:  # fmt: skip
+    digest = reads.model_file(require_database(), made["rmu"])["sha256"]
+    (tmp_path / "models" / "models" / digest).write_bytes(b"half")
+    storage.clean(require_database(), ["cached"])
+    assert here(made) == {"rmu"}
+
+
+def test_a_damaged_model_at_the_place_is_found_and_put_there_anew(made: dict[str, int], place: Artifacts, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    engine = require_database()
+    file = reads.model_file(engine, made["rmu"])
+    lies = tmp_path / "models" / "models" / file["sha256"]
+    capsys.readouterr()
+    for content, options in ((b"half", []), (b"x" * 200, ["--check"])):
+        lies.write_bytes(content)
+        with pytest.raises(RunFailed, match="is damaged: .*`artifacts --push --check`"):
+            bring_model(engine, tmp_path / "elsewhere", made["rmu"], place)
+        assert main(["artifacts", "--json", *options]) == (1 if options else 0)
+        assert json.loads(capsys.readouterr().out)["damaged"] == [file["path"]]
+        assert main(["artifacts", "--push", "--json", *options]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["stored"], told["missing"], told["damaged"]) == (1, [], [])
+        assert hashlib.sha256(lies.read_bytes()).hexdigest() == file["sha256"]
+
+
+def test_a_copied_database_is_another_one_until_it_takes_the_place_over(made: dict[str, int], place: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    first, url = require_database(), f"sqlite:///{tmp_path}/copy.db"
+    assert main(["copy-database", url]) == 0
+    monkeypatch.setenv("LETHE_DATABASE_URL", url)
+    copy = require_database()
+    assert writes.identity(copy) != writes.identity(first)
+    assert storage.clean(copy, ["cached", "orphan"]) == storage.Removed(0, 0)
+    assert main(["artifacts", "--push"]) == 2
+    assert "`artifacts --take-over` where this one is to go on instead" in capsys.readouterr().err
+    assert main(["artifacts", "--take-over", "--push"]) == 0
+    assert place.owner() == writes.identity(copy)
+    with pytest.raises(UserError, match="the models of another database"):
+        placed.own(first, place)
+
+
+def test_a_restore_stores_nothing_at_the_place_of_another_database(made: dict[str, int], place: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    backup(require_database(), str(tmp_path / "kept"), home())
+    for path in (tmp_path / "models" / "models").iterdir():
+        path.unlink()
+    monkeypatch.setenv("LETHE_HOME", str(tmp_path / "new"))
+    with pytest.raises(UserError, match="`artifacts --take-over`"):
+        restore(str(tmp_path / "kept"), tmp_path / "new")
+    assert place.contents() == {}
+    assert main(["artifacts", "--take-over"]) == 0
+    assert restore(str(tmp_path / "kept"), tmp_path / "new").runs > 0
+    assert len(place.contents()) == len(made)
+    placed.own(require_database(), place)
+
+
+def test_a_content_that_goes_between_listing_and_asking_has_no_age(place: Artifacts) -> None:
+    assert place.age("0" * 64) is None
+    assert place.age_of_part(f"models/{'0' * 64}.0123abcd.part") is None
 
 
 def test_files_of_a_model_that_is_being_made_again_stay(made: dict[str, int]) -> None:

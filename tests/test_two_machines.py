@@ -153,6 +153,32 @@ def test_what_was_made_before_the_place_was_named_can_be_taken_there(two: Machin
     assert two.do(two.there) == "complete"
 
 
+def test_a_state_that_was_dropped_as_it_was_taken_there_is_no_warning(two: Machines, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
+    submit_real(two.engine)
+    made = cargo.Cargo(two.engine, two.here, reads.run(two.engine, 1) or {}, "f00d", None)  # type: ignore[arg-type]
+    state = two.here / "checkpoints" / "f00d" / "resume.safetensors"
+    state.parent.mkdir(parents=True)
+    store = Artifacts(two.place)
+    put = Artifacts.put_state
+
+    def dropped(store: Artifacts, fingerprint: str, here: Path) -> None:
+        here.unlink()
+        put(store, fingerprint, here)
+
+    monkeypatch.setattr(Artifacts, "put_state", dropped)
+    state.write_bytes(b"state")
+    made._take_state(store)
+    assert not caplog.records and not store.states()
+
+    def lost(store: Artifacts, fingerprint: str, here: Path) -> None:
+        put(store, fingerprint, here.with_name("none"))
+
+    monkeypatch.setattr(Artifacts, "put_state", lost)
+    state.write_bytes(b"state")
+    made._take_state(store)
+    assert ["on this machine only" in one.message for one in caplog.records] == [True]
+
+
 def midway(two: Machines, how: Callable[[], object]) -> threading.Thread:
     """Do something once the first run is at work."""
 

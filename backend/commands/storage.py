@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from backend.commands import Verbs, existing_database, show, verb
+from backend.commands import Verbs, database, existing_database, show, verb
 from backend.stage import UserError
 from db.writes.guarded import needs
 
@@ -18,6 +18,8 @@ def add(verbs: Verbs) -> None:
     gc.add_argument("--stopped", action="store_true", help="also resume states that a retry would go on from")  # fmt: skip
     kept = verb(verbs, "artifacts", _artifacts, "what lies at LETHE_ARTIFACTS, and what only here")
     kept.add_argument("--push", action="store_true", help="store there what is only on this machine")  # fmt: skip
+    kept.add_argument("--check", action="store_true", help="read what lies there, and find what is damaged")  # fmt: skip
+    kept.add_argument("--take-over", action="store_true", help="let the place belong to this database, whosever it was")  # fmt: skip
     gc.add_argument("--reasons", metavar="A,B", help="only these; stopped and dominated cost something and go only by name")  # fmt: skip
     place = "a folder, or any address that fsspec knows"
     backup = verb(
@@ -67,33 +69,50 @@ def _reasons(arguments: argparse.Namespace) -> list[str]:
 
 def _artifacts(arguments: argparse.Namespace) -> int:
     from backend.artifacts import checked
-    from backend.placed import own
-    from db import reads
+    from backend.placed import own, take_over
     from db.session import home
 
-    store, engine = checked(), existing_database()
+    store, engine = checked(), database() if arguments.take_over else existing_database()
     if store is None:
         raise UserError("LETHE_ARTIFACTS is not set: models lie in the data directory alone.")
+    if arguments.take_over and engine is not None:
+        take_over(engine, store)
     if arguments.push and engine is not None:
         own(engine, store)
+    models, lacking, damaged = _lacking(engine, store, arguments.check)
+    stored = [row for row in lacking if arguments.push and store.put(home() / row["path"], row["sha256"], anew=True)]  # fmt: skip
     there = store.contents()
-    models = reads.model_files(engine).to_dict("records") if engine is not None else []
-    absent = [row for row in models if row["sha256"] not in there]
-    stored = [row for row in absent if arguments.push and store.put(home() / row["path"], row["sha256"])]  # fmt: skip
     told: dict[str, Any] = {
         "place": store.shown,
-        "files": len(there) + len({row["sha256"] for row in stored}),
-        "bytes": sum(store.contents().values()),
+        "files": len(there),
+        "bytes": sum(there.values()),
         "models": len(models),
         "stored": len(stored),
-        "missing": [row["path"] for row in absent if row not in stored],
+        "missing": [row["path"] for row in lacking if row not in stored],
+        "damaged": [row["path"] for row in damaged if row not in stored],
     }
     if arguments.json:
         show(told)
     else:
         print(f"{told['files']} models ({told['bytes'] / 1e6:.1f} MB) at {store.shown}; {told['stored']} stored now.")  # fmt: skip
-        print(f"{len(told['missing'])} of {told['models']} models of complete runs are not there.")
-    return 1 if arguments.push and told["missing"] else 0
+        print(f"{len(told['missing'])} of {told['models']} models of complete runs are not there as they were made; {len(told['damaged'])} of them damaged.")  # fmt: skip
+    return 1 if (arguments.push or arguments.check) and told["missing"] else 0
+
+
+def _lacking(
+    engine: Engine | None, store: Any, check: bool
+) -> tuple[list[Any], list[Any], list[Any]]:
+    """All models, those that are not there as they were written, and of these the ones whose name is there."""
+    from db import reads
+
+    there = store.contents()
+    models = reads.model_files(engine).to_dict("records") if engine is not None else []
+    lacking = [
+        row
+        for row in models
+        if there.get(row["sha256"]) != row["bytes"] or check and not store.is_whole(row["sha256"])
+    ]
+    return models, lacking, [row for row in lacking if row["sha256"] in there]
 
 
 def _backup(arguments: argparse.Namespace) -> int:
