@@ -1,12 +1,13 @@
 """Models that were removed to make room: their numbers stay, and what needs them makes them again first."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, insert, select, update
 
 from backend import plan, study
 from backend.__main__ import main
@@ -18,6 +19,7 @@ from backend.worker import work
 from db import reads, writes
 from db.models import Artifact, Measurement, Run, now
 from db.session import DatabaseProblem
+from db.writes.rows import models_alone
 from tests.small_study import SETTING, database, numbers, run, submit
 
 OPTIONS: dict[str, Any] = {"slots": 1, "until_idle": True}
@@ -303,6 +305,64 @@ def test_a_run_outlasts_what_made_its_input_again(kind_of_database: str, tmp_pat
         c.execute(update(Run).where(Run.id == making).values(trashed_at=now()))
     assert writes.empty_trash(engine).runs == 1
     assert reads.row_counts(engine)["run"] == 2 and reads.study(engine, "study").revision == 2
+
+
+@pytest.mark.both_databases
+def test_a_worker_of_a_study_makes_only_what_its_study_waits_for(kind_of_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    engine = database(tmp_path, monkeypatch)
+    submit(engine, run("a"), run("b", "a"), name="one")
+    submit(engine, run("x"), name="two")
+    assert done(engine) == [1, 2, 3]
+    assert writes.remove_models(engine, [1, 2, 3]) == [1, 2, 3]
+    other = submit(engine, run("x"), run("y", "x"), name="two").study_id
+    mine = submit(engine, run("a"), run("b", "a"), run("c", "b"), name="one").study_id
+    making = {name: made for made in range(4, 10) if reads.run(engine, made) and (name := (reads.made_again(engine, made) or (0, ""))[1])}  # fmt: skip
+    assert set(making) == {"a", "b", "x"}
+    before = reads.last_event(engine)
+    held = writes.claim(engine, "w", 30, mine)
+    assert held is not None and held.run_id == making["a"], "it is two removes away"
+    assert writes.claim(engine, "w", 30, mine) is None, "what the other study waits for is not ours"
+    writes.fail(engine, held.run_id, held.attempt, "no")
+    assert reads.failed_since(engine, before, mine) == [making["a"]]
+    assert reads.failed_since(engine, before, other) == []
+    held = writes.claim(engine, "w", 30, other)
+    assert held is not None and held.run_id == making["x"]
+
+
+@pytest.mark.parametrize("kind_of_database", ["postgresql"], indirect=True)  # SQLite has one writer
+@pytest.mark.parametrize("first", ["submission", "removal"])
+def test_removing_a_model_and_submitting_what_needs_it_wait_for_each_other(kind_of_database: str, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    engine = database(tmp_path, monkeypatch)
+    submit(engine, run("a"))
+    assert done(engine) == [1]
+    with engine.begin() as c, ThreadPoolExecutor(1) as pool:
+        models_alone(c)
+        if first == "submission":
+            child = {"fingerprint": "b", "stage": "suppress", "name": "b", "version": 1, "parameters": {}, "setting": {}, "precision": "fp32", "seed": 0, "parent_id": 1}  # fmt: skip
+            c.execute(insert(Run).values(**child))
+            second = pool.submit(writes.remove_models, engine, [1])
+        else:
+            note = update(Artifact).where(Artifact.run_id == 1).values(kind="removed model")
+            c.execute(note)
+            second = pool.submit(submit, engine, run("a"), run("b", "a"))
+        with pytest.raises(TimeoutError):
+            second.result(1.0)
+        c.commit()
+        assert second.result(30) == [] if first == "submission" else second.result(30).new == 1
+    making = [row["name"] for row in of(engine, "base", "again")]
+    assert making == ([] if first == "submission" else ["made_up"])
+
+
+@pytest.mark.both_databases
+def test_two_that_need_the_same_removed_model_have_it_made_once(kind_of_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    engine = database(tmp_path, monkeypatch)
+    submit(engine, run("a"))
+    assert done(engine) == [1] and writes.remove_models(engine, [1]) == [1]
+    with ThreadPoolExecutor(8) as pool:
+        names = [f"b{n}" for n in range(8)]
+        made = [pool.submit(submit, engine, run("a"), run(name, "a"), name=name) for name in names]
+        assert [one.result(60).new for one in made] == [1] * 8
+    assert len(of(engine, "base", "again")) == 1
 
 
 def test_weights_that_differ_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

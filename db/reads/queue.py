@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-from sqlalchemy import ColumnElement, Engine, exists, func, select
+from sqlalchemy import ColumnElement, Engine, exists, func, or_, select
 
-from db.live import KEPT
+from db.live import KEPT, awaited
 from db.models import STATES, Event, Flag, Run, StudyRun, Worker, now
 from db.reads.frames import RUN_COLUMNS, frame, value
 from db.session import reader
@@ -123,11 +123,11 @@ def last_event(engine: Engine) -> int:
 
 
 def failed_since(engine: Engine, event_id: int, study_id: int | None = None) -> list[int]:
-    """The runs that failed after an event, all or a study's."""
+    """The runs that failed after an event: all, or a study's and those that were to make removed models again for it."""
     query = select(Event.run_id).where(Event.id > event_id, Event.kind == "failed")
     if study_id is not None:
         held = select(StudyRun.run_id).where(StudyRun.study_id == study_id)
-        query = query.where(Event.run_id.in_(held))
+        query = query.where(or_(Event.run_id.in_(held), Event.run_id.in_(awaited(study_id))))
     with reader(engine).connect() as c:
         return [run_id for run_id in c.execute(query).scalars() if run_id is not None]
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 from db.models import AGAIN, AGAIN_OF, MODEL_FILE, REMOVED_MODEL, Artifact, Run, RunInput
 from db.writes.guarded import needs
 from db.writes.rows import AGAIN as QUEUED_AGAIN
-from db.writes.rows import BAD, event, events, in_parts, upsert
+from db.writes.rows import BAD, event, events, in_parts, models_alone, upsert
 
 LINKS = (AGAIN, AGAIN_OF)
 TRIALS = ("trial", "trials")
@@ -31,6 +31,7 @@ def remove_models(engine: Engine, run_ids: Iterable[int]) -> list[int]:
     """
     found: list[int] = []
     with engine.begin() as c:
+        models_alone(c)
         for part in in_parts(run_ids):
             may = select(Run.id).where(Run.id.in_(part), Run.state == "complete", ~_needed())
             mine = (Artifact.run_id.in_(may), Artifact.kind == MODEL_FILE)
@@ -58,6 +59,7 @@ def make_again(c: Connection, run_ids: Collection[int] = ()) -> int:
 
     The runs that need one wait for it. What comes back is how many of the given runs' makings are in the queue by this.
     """
+    models_alone(c)
     asked = set(run_ids) & _removed(c, run_ids)
     queued = {lost: _queued(c, lost, QUEUED_ANEW) for lost in sorted(asked)}
     made = {lost: run_id for lost, (run_id, _) in queued.items()}

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, exists, func, or_, select, update
 from sqlalchemy.orm import aliased
 
-from db.models import AGAIN, MODEL_FILE, Flag, Run, RunInput, StudyRun
+from db.live import awaited
+from db.models import MODEL_FILE, Flag, Run, RunInput, StudyRun
 from db.writes.again import settle
 from db.writes.results import store_artifacts
 from db.writes.rows import block, clock, event
@@ -37,7 +38,8 @@ def claim(
 ) -> Claim | None:
     """Take the oldest ready run of the highest priority; None where none is ready, or all is paused.
 
-    Two workers never get the same run. With `study_id` only runs of that revision of a study are looked at. With `room`,
+    Two workers never get the same run. With `study_id` only runs of that revision of a study are looked at, and those that make
+    removed models again for it. With `room`,
     the next run is taken only where that many bytes are enough for it: a large run is never passed by for ever.
     """
     fits = [] if room is None else [func.coalesce(Run.memory_need, 0) <= room]
@@ -63,14 +65,14 @@ def claim(
 def _next_ready(study_id: int | None = None) -> Any:
     parent, given = aliased(Run), aliased(Run)
     of_study = exists().where(StudyRun.run_id == Run.id, StudyRun.study_id == study_id)
-    mine = or_(of_study, Run.origin == AGAIN)  # somebody waits for what such a run makes
+    mine = [] if study_id is None else [or_(of_study, Run.id.in_(awaited(study_id)))]
     return (
         select(Run.id)
         .where(
             Run.state == "waiting",
             Run.blocked_by.is_(None),
             Run.trashed_at.is_(None),
-            *([] if study_id is None else [mine]),
+            *mine,
             ~exists().where(parent.id == Run.parent_id, parent.state != "complete"),
             ~exists().where(
                 RunInput.run_id == Run.id, given.id == RunInput.input_id, given.state != "complete"

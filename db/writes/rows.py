@@ -19,6 +19,7 @@ AGAIN: dict[str, Any] = {
     "attempts_allowed": Run.attempt + ATTEMPTS,
     "cancel_requested": False,
 }
+MODELS_LOCK = 0x4C65746865  # any number that nothing else in the database locks
 MOST_VALUES = 10_000  # in one IN list; SQLite takes 32,766
 
 
@@ -72,6 +73,15 @@ def in_parts(values: Iterable[int]) -> Iterator[list[int]]:
     held = list(values)
     for start in range(0, len(held), MOST_VALUES):
         yield held[start : start + MOST_VALUES]
+
+
+def models_alone(c: Connection) -> None:
+    """Until the transaction ends nobody else removes models or queues their making; SQLite has one writer anyway.
+
+    What each looks for before it writes, the other one may be writing.
+    """
+    if c.dialect.name == "postgresql":
+        c.execute(select(func.pg_advisory_xact_lock(MODELS_LOCK)))
 
 
 def sweep(c: Connection) -> int:
