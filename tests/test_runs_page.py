@@ -6,11 +6,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from sqlalchemy import update
 from streamlit.elements.lib import policies
 from streamlit.testing.v1 import AppTest
 
 from backend.spreadsheets import csv
 from db import reads, writes
+from db.models import Run
 from db.session import require_database
 from pages.components.run_address import View
 from pages.components.run_table import whole
@@ -282,6 +284,17 @@ def test_emptying_the_trash_says_what_it_frees_and_removes_the_files(open_runs: 
     button(at, "empty_trash")
     assert not (home / "checkpoints" / fingerprint).exists()
     assert "The trash is empty." in said(at)
+
+
+def test_the_trash_is_not_emptied_under_a_run_at_work(open_runs: Open) -> None:
+    engine = require_database()
+    gone = writes.trash_runs(engine, [int(reads.runs_in(engine, ["failed"])["id"].iloc[0])])
+    with engine.begin() as c:
+        c.execute(update(Run).where(Run.id == gone[0]).values(state="running"))
+    at = open_runs(show="Trash")
+    button(at, "empty_trash")
+    assert [one.value for one in at.error] == [f"Run {gone[0]} is running; cancel it first."]
+    assert reads.run(engine, gone[0]) is not None
 
 
 # ---- saved views

@@ -62,7 +62,11 @@ def _empty(engine: Engine, held: reads.Trash) -> None:
             f" {shown.size(held.bytes)} of files from the disk. It cannot be undone."
         )
         if st.button("Remove them for good", type="primary", key="empty_trash", **beyond("admin")):  # fmt: skip
-            deleted = writes.empty_trash(engine)
+            try:
+                deleted = writes.empty_trash(engine)
+            except DatabaseProblem as problem:  # something in it is running
+                st.error(str(problem))
+                return
             # What an unfinished run kept to go on from is noted nowhere; it lies under the run's fingerprint.
             kept = [f"checkpoints/{fingerprint}/model" for fingerprint in deleted.fingerprints]
             remove_files([*deleted.files, *kept])
