@@ -160,6 +160,7 @@ class Artifacts:
         def action(files: Any) -> str:
             there = f"{self._root}/database"
             if name and (anew or self._size(files, there) is None):
+                _make_folder(files, there)
                 files.pipe_file(there, name.encode())
             return "" if self._size(files, there) is None else str(files.cat_file(there).decode())
 
@@ -368,9 +369,14 @@ def _age(files: Any, there: str) -> float | None:
     return (datetime.now(UTC) - told).total_seconds()
 
 
-def _probe(files: Any, there: str) -> None:
+def _make_folder(files: Any, there: str) -> None:
+    """What a name lies in, where there are folders."""
     if not WHOLE & _protocols(files):
         files.makedirs(there.rpartition("/")[0], exist_ok=True)
+
+
+def _probe(files: Any, there: str) -> None:
+    _make_folder(files, there)
     files.pipe_file(there, b"lethe")
     try:
         if files.cat_file(there) != b"lethe":
