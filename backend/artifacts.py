@@ -60,7 +60,7 @@ class Artifacts:
     @property
     def shown(self) -> str:
         """The address without a password that it may hold."""
-        return re.sub(r"//[^/@]*@", "//", self.address)
+        return re.sub(r"//[^/:@]+:.*@|//[^/@]*@", "//", self.address)
 
     def size(self, digest: str) -> int | None:
         """Bytes of that content; None where it is not there."""

@@ -24,6 +24,7 @@ from backend import run_log
 from backend.cargo import Cargo
 from backend.log_lines import say
 from backend.patience import is_full, patiently
+from backend.redaction import redacted, secrets_here
 from backend.remedies import out_of_memory
 from backend.sink import DatabaseSink
 from backend.stage import Cancelled, RunFailed, StageOutcome, StageRequest, UserError
@@ -98,7 +99,8 @@ def _do(
     except Cancelled:
         return _said(_stopped(engine, run_id, attempt, sink), started)
     except Exception as problem:
-        sentence, trace = explained(problem, row)
+        secrets = secrets_here()
+        sentence, trace = (redacted(text, secrets) for text in explained(problem, row))
         whole = trace or "".join(traceback.format_exception(problem))
         say("failed", sentence, logging.ERROR, traceback=whole, seconds=_since(started))
         with contextlib.suppress(Exception):

@@ -35,7 +35,7 @@ def run_log(
         raise UserError(f"{last} lines cannot be given; ask for 1 to {MOST}.")
     kept = reads.kept_log(engine, run["id"])
     here = lines_of(home, run["fingerprint"])
-    stored = kept.text.splitlines() if kept else []
+    stored = [line for line in kept.text.split("\n") if line] if kept else []
     known = [line for line in map(parsed, merged(stored, here)) if line is not None]
     lines = [line for line in known if LEVELS.index(_level(line)) >= LEVELS.index(level)]
     source = {(True, False): "file", (False, True): "database", (True, True): "both"}

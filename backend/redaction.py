@@ -11,17 +11,19 @@ from sqlalchemy.exc import SQLAlchemyError
 HIDDEN = "***"
 SHORTEST = 6  # a shorter value would blot out words that are no secret
 SECRET_NAMES = re.compile(
-    r"(?:^|_)(?:TOKENS?|SECRETS?|PASSWORD|PASSWD|PASS|API_?KEYS?|CREDENTIALS?|PRIVATE_KEY|WEBHOOK)(?:_|$)",
+    r"(?:^|_)(?:TOKENS?|SECRETS?|PASSWD|PASS|(?:API|ACCESS|ACCOUNT|PRIVATE)_?KEYS?|CREDENTIALS?|CONNECTION_STRING|WEBHOOK)(?:_|$)"
+    r"|PASSWORD(?:_|$)",
     re.IGNORECASE,
 )
 PATTERNS = (
-    (re.compile(r"([a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s/]*@", re.IGNORECASE), rf"\1:{HIDDEN}@"),
+    # Up to the last @ of the word: a password may hold a slash, and a name alone may be a token.
+    (re.compile(r"([a-z][a-z0-9+.-]*://)[^\s\"'<>]+@", re.IGNORECASE), rf"\1{HIDDEN}@"),
     (re.compile(r"lethe_[0-9a-f]{8}_[\w-]{43}"), HIDDEN),
     (re.compile(r"\b(?:hf|gh[pousr]|github_pat|glpat|xox[abprs]|sk)[-_][\w-]{16,}"), HIDDEN),
     (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1 {HIDDEN}"),
     (
         re.compile(
-            r"\b((?:\w*(?:password|passwd|secret|api_?key)|(?:access|auth|api|refresh)_token)[\"']?\s*[=:]\s*[\"']?)[^\s\"'&,;)]+",
+            r"\b((?:\w*(?:password|passwd|secret|secret_access_key|api_?key|account_?key|shared_?access_?signature)|\bsig|(?:access|auth|api|refresh)_token)[\"']?\s*[=:]\s*[\"']?)[^\s\"'&,;)]+",
             re.IGNORECASE,
         ),
         rf"\1{HIDDEN}",

@@ -86,7 +86,7 @@ def keep_tail(engine: Engine, home: Path, run_id: int, fingerprint: str, attempt
     mine = lines_of(home, fingerprint)
 
     def joined(before: str) -> str:
-        return _tail(merged(before.splitlines(), mine))
+        return _tail(merged(before.split("\n"), mine))
 
     with suppress(Exception):
         writes.keep_log(engine, run_id, attempt, platform.node(), joined)

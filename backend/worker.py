@@ -31,7 +31,7 @@ from backend.playground.attendant import Attendant, ending
 from backend.stage import RunFailed
 from backend.worker_log import WorkerLog
 from db import reads, session, writes
-from db.writes import Claim
+from db.writes import Claim, NoRoom
 
 SAMPLE_SECONDS = 20.0  # between two samples of what the machine is at
 POLL_SECONDS = 0.5  # how often an idle worker looks for runs that others made ready
@@ -165,7 +165,8 @@ class _Worker:
         self._posts: list[_Post] = []
         self._watch = Watch(lease_seconds)
         self._deaths = 0
-        self._short: int | None = None  # bytes that are left, where the next run needs more
+        # Bytes that the next run needs and that are left, where that is too few.
+        self._short: dict[str, int] | None = None
         self._hungry = True  # something happened that may have made a run ready
         self._poll = _Timer(POLL_SECONDS)
         self._look = _Timer(POLL_SECONDS)
@@ -302,26 +303,23 @@ class _Worker:
         if not waiting or not (self._hungry or self._poll()):
             return
         self._hungry = False
-        missed: int | None = None  # room that was not enough for the next run
         self._short = None
         for post in waiting:
             held = {other.slot.number: other.claim.memory for other in self._posts if other.claim}
             room = self.place.room(post.slot.number, held)
-            if missed is not None and room is not None and room <= missed:
-                continue
-            claim = writes.claim(self.engine, self.id, self.lease_seconds, self.study_id, room)
-            if claim is not None:
-                post.claim, post.ready = claim, False
-                post.slot.send(claim, self.lease_seconds)
-                self.tell(Happened("claimed", f"attempt {claim.attempt}", claim.run_id))
-            elif room is None:  # nothing is ready
+            found = writes.claim(self.engine, self.id, self.lease_seconds, self.study_id, room)
+            if found is None:
                 return
-            else:
-                missed = self._short = max(room, missed or 0)
+            if isinstance(found, NoRoom):  # a slot of another GPU may have more
+                self._short = {"needs": found.need, "left": max(0, room or 0)}
+                continue
+            post.claim, post.ready, self._short = found, False, None
+            post.slot.send(found, self.lease_seconds)
+            self.tell(Happened("claimed", f"attempt {found.attempt}", found.run_id))
 
     def _chores(self) -> None:
         if self._pulse():
-            told = machine(self._load, self.home) | {"left_for_next": self._short}
+            told = machine(self._load, self.home) | {"next_run": self._short}
             if writes.beat_worker(self.engine, self.id, told) == "stopping":
                 self.stop()
             over = self._watch.over(writes.leases(self.engine))

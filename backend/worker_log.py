@@ -2,12 +2,14 @@
 
 import contextlib
 import logging
+import time
 from pathlib import Path
 
 from backend.log_lines import Rotating, record_of
 
 MOST = 250_000  # bytes of a file; there are two of each worker
-NEWEST = 30  # files that stay when a worker begins
+NEWEST = 30  # files that stay when a worker begins …
+KEPT_SECONDS = 86_400.0  # … and those that somebody has written to of late
 PROBLEMS = ("problem", "lost", "failed")
 
 
@@ -31,8 +33,9 @@ class WorkerLog:
 
 
 def _tidy(folder: Path) -> None:
-    """Remove all but the newest logs, so that workers that come and go fill no disk."""
+    """Remove logs of workers that ended long ago, so that workers that come and go fill no disk."""
     with contextlib.suppress(OSError):
         found = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
         for path in found[NEWEST:]:
-            path.unlink(missing_ok=True)
+            if time.time() - path.stat().st_mtime > KEPT_SECONDS:
+                path.unlink(missing_ok=True)

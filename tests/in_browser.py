@@ -1,5 +1,6 @@
 """A real Chromium and a fresh server for a test: fixtures, and how to wait for a page."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -130,6 +131,18 @@ def open_at(page: Any, address: str, title: str) -> None:
     page.goto(address)
     expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
     page.wait_for_selector(IDLE)
+
+
+def pick(page: Any, name: str, shift: bool = False) -> None:
+    """Click a point of the frontier; one that was just being redrawn is clicked again, as a person would."""
+    why = page.get_by_role("heading", name=name, exact=True)
+    for _ in range(3):
+        point = page.locator(f"path[aria-roledescription='point'][aria-label='{name}']").first
+        point.dispatch_event("click", {"shiftKey": shift})
+        with contextlib.suppress(AssertionError):
+            expecting()(why).to_be_visible(timeout=15_000)
+            return
+    expect(why).to_be_visible()
 
 
 def open_downloads(page: Any) -> Any:

@@ -162,6 +162,12 @@ def test_a_store_that_never_answers_is_told_in_a_sentence_without_its_password(m
         checked()
 
 
+@pytest.mark.parametrize("who", ["lethe:secret", "lethe:se/cr@et", "secret"])
+def test_who_signs_in_is_never_shown(who: str) -> None:
+    assert Artifacts(f"s3://{who}@bucket/models", connect=False).shown == "s3://bucket/models"
+    assert Artifacts("s3://bucket/a:b", connect=False).shown == "s3://bucket/a:b"
+
+
 @pytest.mark.parametrize(
     ("address", "says"),
     [

@@ -17,6 +17,7 @@ from tests.in_browser import (
     fill,
     open_at,
     open_downloads,
+    pick,
     wait_for,
 )
 from tests.seed_database import seed_study
@@ -69,9 +70,7 @@ def stop_workers(engine: Any) -> None:
 def look_at_the_point(page: Any, address: str) -> None:
     """Click the point, read why it is there, and follow it to its run and back."""
     open_at(page, f"{address}/?study=tiny", "Frontier")
-    page.locator("path[aria-roledescription='point'][aria-label='MaxEnt']").first.dispatch_event(
-        "click"
-    )
+    pick(page, "MaxEnt")
     expect(page.get_by_text("recovery = (after").first).to_be_visible()
     assert "pick=MaxEnt" in page.url
     page.reload()

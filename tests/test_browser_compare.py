@@ -5,7 +5,7 @@ import io
 from typing import Any
 
 from db import reads, session
-from tests.in_browser import IDLE, NEEDS_BROWSER, downloaded, expect, open_at
+from tests.in_browser import IDLE, NEEDS_BROWSER, downloaded, expect, open_at, pick
 from tests.seed_database import seed_study
 
 SMALL = (
@@ -22,10 +22,8 @@ def test_points_picked_on_the_frontier_are_compared_and_reported(serve: Any, pag
     address = serve()
     seed_study(session.require_database(), SMALL)
     open_at(page, f"{address}/?study=quick", "Frontier")
-    for name, held in (("MaxEnt", []), (UNDO, ["Shift"])):
-        point = page.locator(f"path[aria-roledescription='point'][aria-label='{name}']").first
-        point.dispatch_event("click", {"shiftKey": bool(held)})
-        expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+    pick(page, "MaxEnt")
+    pick(page, UNDO, shift=True)
     page.get_by_test_id("stSidebarNavLink").filter(has_text="Compare").click()
     expect(page.get_by_role("heading", name="Compare", level=1)).to_be_visible()
     expect(page.get_by_text(f"{UNDO} against MaxEnt: better in robust")).to_be_visible()

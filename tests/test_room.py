@@ -61,12 +61,15 @@ def test_the_next_run_is_taken_only_with_room_for_it(kind_of_database: str) -> N
     engine = session.require_database()
     needs = [5 * GB, 1 * GB, None]
     submit(engine, *(run(f"r{k}", memory_need=need) for k, need in enumerate(needs)))
-    assert writes.claim(engine, "w", 30, room=4 * GB) is None, "the small ones must not pass by"
+    assert writes.claim(engine, "w", 30, room=4 * GB) == writes.NoRoom(5 * GB), (
+        "the small ones must not pass by"
+    )
     first = writes.claim(engine, "w", 30, room=5 * GB)
     assert first == writes.Claim(1, 1, 5 * GB)
-    assert writes.claim(engine, "w", 30, room=0) is None
+    assert writes.claim(engine, "w", 30, room=0) == writes.NoRoom(GB)
     assert writes.claim(engine, "w", 30) == writes.Claim(2, 1, GB)
     assert writes.claim(engine, "w", 30, room=0) == writes.Claim(3, 1, 0), "nobody knows its need"
+    assert writes.claim(engine, "w", 30, room=0) is None
 
 
 def test_a_submitted_study_says_what_its_runs_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
@@ -118,7 +121,10 @@ def test_on_ray_a_run_asks_for_what_it_needs() -> None:
     assert share_of(Options(), 0, free) == Share(0.0, 0)
     assert share_of(Options(), 450_000_000, free) == Share(0.0, 2 * PART_OF_MEMORY)
     assert share_of(Options(memory_gb=3), 450_000_000, free) == Share(0.0, 3 * GB)
-    assert share_of(Options(gpus=1), 90 * GB, free) == Share(1.0, free)
+    assert share_of(Options(), 90 * GB, free) == Share(0.0, free), "no node has more"
+    assert share_of(Options(gpus=1), 90 * GB, free) == Share(1.0, 0), (
+        "the GPU's memory, not the node's"
+    )
     shared = Options(share_gb=80)
     assert share_of(shared, 10 * GB, free) == Share(0.15, 0)
     assert share_of(shared, 100 * GB, free) == Share(1.0, 0)

@@ -26,7 +26,9 @@ def machine(load: "Load | None" = None, folder: Path | None = None) -> dict[str,
         "gpus": _gpus(),
     }
     told |= {"cpu": load()} if load else {}
-    return told | ({"disk_free": free_disk(folder)[1]} if folder else {})
+    with contextlib.suppress(OSError):  # a shared folder that is away for a moment
+        told |= {"disk_free": free_disk(folder)[1]} if folder else {}
+    return told
 
 
 class Load:

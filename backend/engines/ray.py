@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from backend.engines.attempt import Serving
@@ -43,7 +42,7 @@ class Options:
         address: of the cluster; `auto` finds the one that this machine belongs to, `local` starts one that asks for a token
         cpus: processors of every run
         gpus: GPUs of every run; a fraction shares one
-        memory_gb: memory that Ray sets aside for every run; 0 sets aside what each is expected to need
+        memory_gb: memory that Ray sets aside for every run; 0 sets aside what each without a GPU is expected to need
         share_gb: memory of a GPU that runs share, each by what it is expected to need; 0 gives every run its `gpus` whole
         most: runs at a time; 0 is as many as the cluster has room for
         idle_seconds: how long a process without a run keeps its place in the cluster
@@ -67,7 +66,9 @@ def share_of(options: Options, need: int, largest: float) -> Share:
         parts = math.ceil(need / options.share_gb / 1e9 / PART_OF_GPU)
         gpus = min(1.0, parts * PART_OF_GPU) if need else 1.0
         return Share(round(gpus, 2), int(min(options.memory_gb * 1e9, largest)))
-    asked = options.memory_gb * 1e9 or math.ceil(need / PART_OF_MEMORY) * PART_OF_MEMORY
+    # What a run on a GPU needs is the GPU's memory, which comes with the GPU.
+    own = 0 if options.gpus else math.ceil(need / PART_OF_MEMORY) * PART_OF_MEMORY
+    asked = options.memory_gb * 1e9 or own
     return Share(options.gpus, int(min(asked, largest)))
 
 
@@ -105,10 +106,8 @@ class Cluster:
         Raises:
             UserError: no node has what a run needs, so that it would wait for ever
         """
-        gpus = PART_OF_GPU if self.options.share_gb else self.options.gpus
-        needs = {"CPU": self.options.cpus, "GPU": gpus, "memory": self.options.memory_gb * 1e9}  # fmt: skip
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        room = sum(_fitting(node, needs) for node in nodes)
+        needs = {**self._devices, "memory": self.options.memory_gb * 1e9}
+        room = sum(_fitting(node, needs) for node in self._nodes())
         if not room:
             asked = ", ".join(f"{amount:g} {name}" for name, amount in needs.items() if amount)
             raise UserError(f"No node of the Ray cluster has {asked} for a run.")
@@ -116,15 +115,22 @@ class Cluster:
 
     def start(self, work: Work) -> "_Job":
         """Do the attempt on some node: by a host that waits and has enough, else by a new one where there is room."""
-        share = share_of(self.options, work.memory, self._largest)
+        share = share_of(self.options, work.memory, self._largest())
         host = self._pool.take(share) or self._new_host(work, share)
         return _Job(self._ray, host, share, work.line, self._pool)
 
-    @cached_property
+    @property
+    def _devices(self) -> dict[str, float]:
+        gpus = PART_OF_GPU if self.options.share_gb else self.options.gpus
+        return {"CPU": self.options.cpus, "GPU": gpus}
+
+    def _nodes(self) -> list[dict[str, float]]:
+        return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+
     def _largest(self) -> float:
-        return max(
-            node["Resources"].get("memory", 0) for node in self._ray.nodes() if node["Alive"]
-        )
+        """Memory of the largest node that has the processors and GPUs of a run; nodes come and go."""
+        fitting = [node for node in self._nodes() if _fitting(node, self._devices)]
+        return max((node.get("memory", 0) for node in fitting), default=0)
 
     def _new_host(self, work: Work, share: Share) -> Any:
         memory = {"memory": share.memory} if share.memory else {}

@@ -39,6 +39,7 @@ def endpoint_run(cell: Mapping[str, Any]) -> dict[str, Any]:
         **{key: cell[key] for key in COPIED},
         "fingerprint": name_of(cell),
         "parameters": {**cell["parameters"], KEEP_ENDPOINT: True},
+        "memory_need": cell["peak_memory"] or cell["memory_need"],
         "parent": cell["parent"]["fingerprint"],
         "inputs": {role: [name for _, name in given] for role, given in cell["inputs"].items()},
     }

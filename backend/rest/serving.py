@@ -63,7 +63,8 @@ async def _answer(route: Route, limits: Limits, request: Request) -> Response:
     try:
         _pace(limits.address, request.client.host if request.client else "")
         actor = await to_thread.run_sync(_admitted, route, limits, _token(request))
-        asked = _validated(route, await _given(route, request))
+        given = await _given(route, request)
+        asked = await to_thread.run_sync(_validated, route, given)
         return await to_thread.run_sync(_done, route, actor, asked)
     except Denied as denied:
         return _error(denied.status, denied.sentence, denied.headers)
@@ -89,6 +90,11 @@ def _admitted(route: Route, limits: Limits, given: str) -> Actor | None:
         what = "The token is not known, has expired or was revoked." if given else "There is no token."  # fmt: skip
         raise Denied(401, f"{what} {HOW}", **{"WWW-Authenticate": "Bearer"})
     _pace(limits.token, actor.name)
+    try:
+        with acting(actor):  # before anything of a large body is read
+            demand(route.role, f"{route.method} {route.path}")
+    except Refused as refusal:
+        raise Denied(403, str(refusal)) from refusal
     return actor
 
 
@@ -108,20 +114,20 @@ async def _given(route: Route, request: Request) -> Any:
         body += part
         if len(body) > route.largest:
             raise Denied(413, f"The body is larger than {route.largest} bytes.")
-    try:
-        return json.loads(bytes(body) or b"{}")
-    except (ValueError, RecursionError) as problem:
-        raise Denied(400, "The body is not JSON.") from problem
+    return bytes(body) or b"{}"
 
 
 def _validated(route: Route, given: Any) -> Any:
+    """What is asked for; out of the server's loop, for a body may be large."""
     try:
-        return route.takes.model_validate(given)
+        return route.takes.model_validate(json.loads(given) if isinstance(given, bytes) else given)
     except ValidationError as problem:
         first = problem.errors(include_input=False, include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"]) or "The body"
         valid = ", ".join(route.takes.model_fields) or "nothing"
         raise Denied(400, f"{name[:200]}: {first['msg']}; {route.path} takes {valid}.") from problem
+    except (ValueError, RecursionError) as problem:
+        raise Denied(400, "The body is not JSON.") from problem
 
 
 def _done(route: Route, actor: Actor | None, asked: Any) -> Response:
@@ -129,7 +135,6 @@ def _done(route: Route, actor: Actor | None, asked: Any) -> Response:
         if actor is None:
             return _sent(route, route.do(asked))
         with acting(actor):
-            demand(route.role, f"{route.method} {route.path}")
             return _sent(route, route.do(asked))
     except Refused as refusal:
         raise Denied(403, str(refusal)) from refusal

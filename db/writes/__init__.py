@@ -62,6 +62,7 @@ from db.writes.prompts import (
 )
 from db.writes.queue import (
     Claim,
+    NoRoom,
     cancelled,
     claim,
     complete,
@@ -112,6 +113,7 @@ from db.writes.workers import (
 
 __all__ = [
     "Claim",
+    "NoRoom",
     "Ended",
     "Lease",
     "Deleted",

@@ -70,7 +70,8 @@ def demand(role: str, what: str) -> None:
 def _noted(action: str, arguments: Mapping[str, Any]) -> Any:
     """What happens inside stands in the audit log: as done, as refused, or as failed and why.
 
-    That it was done is written in the same transaction as what was done first, so there is neither without the other.
+    That it was done is written in the same transaction as what was done first, so there is neither without the other; where
+    it fails afterwards, that is a further line.
     """
     engine = next((one for one in arguments.values() if isinstance(one, Engine)), None)
     done = _Done(engine, lambda c: _add(c, present(), action, arguments, "done", ""))

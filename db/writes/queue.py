@@ -29,18 +29,25 @@ class Claim:
     memory: int = 0
 
 
+@dataclass(frozen=True)
+class NoRoom:
+    """The next run needs more bytes than were left for it."""
+
+    need: int
+
+
 def claim(
     engine: Engine,
     worker_id: str,
     lease_seconds: float,
     study_id: int | None = None,
     room: int | None = None,
-) -> Claim | None:
+) -> Claim | NoRoom | None:
     """Take the oldest ready run of the highest priority; None where none is ready, or all is paused.
 
-    Two workers never get the same run. With `study_id` only runs of that revision of a study are looked at, and those that make
-    removed models again for it. With `room`,
-    the next run is taken only where that many bytes are enough for it: a large run is never passed by for ever.
+    Two workers never get the same run. With `study_id` only runs of that revision of a study are looked at, and those that
+    make removed models again for it. With `room`, the next run is taken only where that many bytes are enough for it, else
+    NoRoom says what it needs: a large run is never passed by for ever.
     """
     fits = [] if room is None else [func.coalesce(Run.memory_need, 0) <= room]
     with engine.begin() as c:
@@ -57,9 +64,15 @@ def claim(
             .returning(Run.id, Run.attempt, Run.memory_need)
         ).one_or_none()
         if row is None:
-            return None
+            return None if room is None else _too_large(c, study_id, room)
         event(c, "claimed", f"attempt {row.attempt}", row.id, worker_id)
     return Claim(row.id, row.attempt, row.memory_need or 0)
+
+
+def _too_large(c: Connection, study_id: int | None, room: int) -> NoRoom | None:
+    needs = select(func.coalesce(Run.memory_need, 0))
+    need = c.execute(needs.where(Run.id == _next_ready(study_id).scalar_subquery())).scalar()
+    return NoRoom(need) if need is not None and need > room else None
 
 
 def _next_ready(study_id: int | None = None) -> Any:

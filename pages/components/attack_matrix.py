@@ -6,13 +6,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from backend import catalogue, plan
+from backend import catalogue
 from backend import study as studies
 from backend.anchors import competing
 from backend.attack_frames import KNOWN, MISSING, matrix, pivot
 from backend.charts.attacks import matrix_chart
 from backend.charts.robustness import cells_chart
 from backend.stage import UserError
+from backend.submission import submitted
 from db import reads as database
 from db import writes
 from pages.components import reads
@@ -134,12 +135,11 @@ def add_attack(study: str, document: dict[str, Any]) -> None:
         if not st.button("Queue it on every model", key="queue_attack"):
             return
         try:
-            resolved = studies.resolve(with_it)
+            resolved = studies.resolve({"name": study, **with_it})
         except UserError as mistake:
             st.error(str(mistake))
             return
-        rows = plan.as_rows(resolved.runs)
-        writes.submit(engine, name=study, document=resolved.document, runs=rows)
+        submitted(resolved, engine)
         st.rerun()
 
 

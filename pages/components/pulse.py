@@ -50,9 +50,9 @@ def loads(workers: pd.DataFrame) -> list[str]:
         found = row["machine"] or {}
         if found:
             told.append(f"Memory {size(found['memory_used'])} of {size(found['memory_total'])}")
-        if found.get("left_for_next") is not None:
+        if short := found.get("next_run"):
             told.append(
-                f"The next run waits for memory: {size(max(0, found['left_for_next']))} left"
+                f"The next run needs {size(short['needs'])}; {size(short['left'])} are left"
             )
         for gpu in found.get("gpus", []):
             busy = DASH if gpu["busy"] is None else f"{gpu['busy']} %"

@@ -33,6 +33,8 @@ def log_tab(engine: Engine, run: dict[str, Any]) -> None:
     @st.fragment(run_every=2 if run["state"] == "running" else None)
     def follow() -> None:
         now = reads.run(engine, run["id"]) if run["state"] == "running" else run
+        if now is not None and now["state"] != run["state"]:
+            st.rerun()  # it has ended: nothing more is to be followed
         _log(engine, now or run, level)
 
     follow()

@@ -6,11 +6,10 @@ from sqlalchemy import Engine
 from backend import artifacts, placed, retention, storage
 from backend.charts.storage import storage_chart
 from backend.stage import RunFailed, UserError
-from db import reads as database
 from db.session import home, require_database
 from pages.components.disk_view import disk_line
 from pages.components.downloads import downloads
-from pages.components.shown import size, whole
+from pages.components.shown import plain, size, whole
 from pages.components.signing_in import beyond
 
 PATIENCE = 3.0  # seconds for the place for models to answer: a person waits
@@ -44,11 +43,11 @@ def storage_view(engine: Engine) -> None:
 
 
 def _dispensable(engine: Engine) -> set[int]:
-    return _unneeded(str(engine.url), database.finished_version(engine), engine)
+    return _unneeded(str(engine.url), engine)
 
 
 @st.cache_data(max_entries=4, ttl=60, show_spinner="Looking for models that nobody needs …")
-def _unneeded(place: str, version: str, _engine: Engine) -> set[int]:
+def _unneeded(place: str, _engine: Engine) -> set[int]:
     return retention.dispensable(_engine)
 
 
@@ -58,14 +57,14 @@ def _theirs(engine: Engine) -> list[placed.Placed]:
     if not given:
         return []
     try:
-        return _placed(given, str(engine.url), database.finished_version(engine), engine)
+        return _placed(given, str(engine.url), engine)
     except (UserError, RunFailed, OSError) as problem:
-        st.warning(str(problem))
+        st.warning(plain(str(problem)))
         return []
 
 
 @st.cache_data(max_entries=4, ttl=60, show_spinner="Looking at the place for models …")
-def _placed(given: str, place: str, version: str, _engine: Engine) -> list[placed.Placed]:
+def _placed(given: str, place: str, _engine: Engine) -> list[placed.Placed]:
     store = artifacts.artifacts(PATIENCE)
     return placed.files(_engine, store) if store else []
 
@@ -103,7 +102,9 @@ def _removal(engine: Engine, files: list[storage.StoredFile]) -> None:
         if st.button("Remove now", key="gc", type="primary", **beyond("admin")):
             try:
                 st.session_state["removed"] = storage.clean(require_database(), chosen)
+                _placed.clear()
+                _unneeded.clear()
             except RunFailed as problem:
-                st.error(str(problem))
+                st.error(plain(str(problem)))
                 return
             st.rerun()
