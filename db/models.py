@@ -84,7 +84,7 @@ class Run(Table):
         # The order in which runs are claimed: the first ready one is found without sorting.
         Index("ix_run_state_priority_id", "state", desc("priority"), "id"),
         Index("ix_run_state_trashed_at_blocked_by", "state", "trashed_at", "blocked_by"),
-        Index("ix_run_trashed_at_archived_at", "trashed_at", "archived_at"),
+        Index("ix_run_archived_at_trashed_at", "archived_at", "trashed_at"),
         Index("ix_run_parent_id", "parent_id"),
         Index("ix_run_blocked_by", "blocked_by"),
         NEVER_REUSED,
