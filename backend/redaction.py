@@ -1,5 +1,6 @@
 """What must not stand in a log: passwords in addresses, tokens, and the values of variables that hold secrets."""
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping
@@ -34,11 +35,9 @@ PATTERNS = (
 def secrets_here(environment: Mapping[str, str] = os.environ) -> list[str]:
     """The secrets that this process knows, longest first: the database's password, and values of variables named like one."""
     found = {value for name, value in environment.items() if names_secret(name)}
-    try:
-        password = str(make_url(environment.get("LETHE_DATABASE_URL", "")).password or "")
-    except SQLAlchemyError:  # no address at all
-        password = ""
-    forms = {form for value in {*found, password} for form in (value, unquote(value), quote(value, safe=""))}  # fmt: skip
+    with contextlib.suppress(SQLAlchemyError):  # no address at all
+        found.add(str(make_url(environment.get("LETHE_DATABASE_URL", "")).password or ""))
+    forms = {form for value in found for form in (value, unquote(value), quote(value, safe=""))}  # fmt: skip
     return sorted((form for form in forms if len(form) >= SHORTEST), key=len, reverse=True)
 
 
