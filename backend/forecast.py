@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 
 from backend.data import Task
-from backend.flops import parameters
 from backend.learned_cost import Cost, History
 from backend.settings import outlined_task
 from backend.stage import UserError
@@ -23,16 +22,14 @@ class Forecast:
     flops: float
     seconds: float
     memory_bytes: float
-    disk_bytes: float
     basis: str
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What every new run of a plan will cost, by fingerprint, for a model of so many bytes; of so many past runs."""
+    """What every new run of a plan will cost, by fingerprint, as so many past runs tell."""
 
     by_run: dict[str, Cost]
-    weights: float
     past: int
 
 
@@ -40,36 +37,33 @@ def costs(plan: Plan, existing: Collection[str], history: pd.DataFrame) -> Costs
     """The cost of each of a plan's new runs; `existing` and `history` as for `forecast`."""
     new = [run for run in plan.runs if run.fingerprint not in existing]
     if not new:
-        return Costs({}, 0.0, 0)
+        return Costs({}, 0)
     setting = new[0].setting
     task = outlined_task(setting["name"], setting["parameters"])
     past = History(history, task, _Tasks(setting, task))
     by_run = {run.fingerprint: past.cost(run) for run in new}
-    return Costs(by_run, 4.0 * parameters(task.model), len(past.past))
+    return Costs(by_run, len(past.past))
 
 
 def forecast(plan: Plan, existing: Collection[str], history: pd.DataFrame, slots: int) -> Forecast:
-    """FLOPs, time, memory and disk of a plan's new runs.
+    """FLOPs, time and memory of a plan's new runs.
 
     `history` holds finished runs, the newest first, as `db.reads.finished_runs` gives them; stage, name, flops and
     seconds are enough, and an empty frame will do. See `backend.learned_cost` for what is read from it.
     """
-    return summed(plan, costs(plan, existing, history), slots)
+    return summed(costs(plan, existing, history), slots)
 
 
-def summed(plan: Plan, found: Costs, slots: int) -> Forecast:
+def summed(found: Costs, slots: int) -> Forecast:
     """The forecast that the costs of a plan's new runs add up to."""
     if not found.by_run:
-        return Forecast(0.0, 0.0, 0.0, 0.0, "nothing to do")
+        return Forecast(0.0, 0.0, 0.0, "nothing to do")
     each = list(found.by_run.values())
-    new = [run for run in plan.runs if run.fingerprint in found.by_run]
-    models = sum(run.stage not in ("attack", "evaluate") for run in new)
-    used = max(1, min(slots, len(new)))
+    used = max(1, min(slots, len(each)))
     return Forecast(
         flops=sum(cost.flops for cost in each),
         seconds=max(sum(cost.seconds for cost in each) / used, max(c.seconds for c in each)),
         memory_bytes=used * max(cost.memory for cost in each),
-        disk_bytes=models * found.weights,
         basis=_basis(found.past, sum(cost.timed for cost in each), len(each)),
     )
 

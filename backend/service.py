@@ -170,12 +170,17 @@ def _matching(engine: Engine, text: str) -> set[int]:
     return set(reads.matching_ids(engine, parse(text, words)))
 
 
-def run(run_id: int) -> Document:
-    """Everything about a run; UserError where there is none."""
+def _known_run(run_id: int) -> tuple[Engine, Document]:
     engine = open_database(create=False)
     found = None if engine is None else reads.run(engine, run_id)
     if found is None or engine is None:
         raise UserError(f"There is no run {run_id}; `runs STUDY` lists them.")
+    return engine, found
+
+
+def run(run_id: int) -> Document:
+    """Everything about a run; UserError where there is none."""
+    engine, found = _known_run(run_id)
     measured = reads.measurements(engine, run_ids=[run_id], category=None)
     return {**found, "measurements": [plain_row(row) for row in measured.to_dict("records")]}
 
@@ -185,10 +190,7 @@ def log(run_id: int, level: str = "info", last: int = 200) -> Document:
     from backend.log_reading import run_log
     from db.session import home
 
-    engine = open_database(create=False)
-    found = None if engine is None else reads.run(engine, run_id)
-    if found is None or engine is None:
-        raise UserError(f"There is no run {run_id}; `runs STUDY` lists them.")
+    engine, found = _known_run(run_id)
     return run_log(engine, found, home(), level, last)
 
 

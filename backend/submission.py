@@ -23,8 +23,9 @@ def planned(resolved: Plan, engine: Engine | None) -> dict[str, Any]:
 
 def _planned(resolved: Plan, engine: Engine | None) -> tuple[dict[str, Any], Costs]:
     known = set() if engine is None else reads.existing(engine)
-    found = _costs(resolved, engine)
-    told: dict[str, Any] = dict(vars(summed(resolved, found, default_slots())))
+    history = pd.DataFrame() if engine is None else reads.finished_runs(engine)
+    found = costs(resolved, known, history)
+    told: dict[str, Any] = dict(vars(summed(found, default_slots())))
     disk = disk_forecast(engine, [run for run in resolved.runs if run.fingerprint not in known])
     told |= {"disk_bytes": disk.new, "disk": plain(disk)}
     told["existing"] = sum(run.fingerprint in known for run in resolved.runs)
@@ -48,11 +49,6 @@ def submitted(resolved: Plan, engine: Engine) -> dict[str, Any]:
     told |= {"revision": done.revision, "new": done.new, "existing": done.existing}
     ended = reads.study_runs(engine, done.study_id)["state"].isin(["failed", "cancelled"])
     return told | {"stopped": int(ended.sum())}
-
-
-def _costs(resolved: Plan, engine: Engine | None) -> Costs:
-    history = pd.DataFrame() if engine is None else reads.finished_runs(engine)
-    return costs(resolved, set() if engine is None else reads.existing(engine), history)
 
 
 def stored_source(engine: Engine | None, name: str) -> dict[str, Any] | None:
