@@ -3,6 +3,7 @@
 import argparse
 import getpass
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -52,7 +53,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _say("Stopped; what was running goes on from its last state next time.", 130)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has left; nothing more to say
+        if not _reader_left():
+            raise  # another pipe broke, which is no way to end quietly
         return 1
 
 
@@ -67,6 +69,16 @@ def _actor(verb: str) -> "Actor":
     except (KeyError, OSError):  # a container's account without a name
         name = "local"
     return Actor(name, "admin", "command line")
+
+
+def _reader_left() -> bool:
+    """Whether nobody reads our output any more, as after `| head`; what is left of it goes nowhere then."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _take_plugins(arguments: argparse.Namespace) -> None:

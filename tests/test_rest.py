@@ -40,7 +40,8 @@ SOURCE = {
 def started(limits: Limits | None = None) -> tuple[uvicorn.Server, str]:
     """The routes on a server of their own in a thread; its address."""
     port = free_port()
-    config = uvicorn.Config(Starlette(routes=routes(limits)), "127.0.0.1", port, log_level="error")
+    # Its logging would close every handler of this process, and absl's one then closes what pytest captures.
+    config = uvicorn.Config(Starlette(routes=routes(limits)), "127.0.0.1", port, log_config=None)
     server = uvicorn.Server(config)
     threading.Thread(target=server.run, daemon=True).start()
     deadline = time.monotonic() + 20
