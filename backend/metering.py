@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from backend.disk_forecast import disk_forecast
 from backend.engines.machine import free_disk
+from backend.remaining import remaining
 from db import reads
 from db.session import home
 
@@ -46,6 +47,8 @@ class _Figures:
         yield _gauge("lethe_runs", "Runs by state", [({"state": state}, count) for state, count in counts.items()])  # fmt: skip
         yield _gauge("lethe_runs_blocked", "Waiting runs below a failed or cancelled one", [({}, blocked)])  # fmt: skip
         yield _gauge("lethe_queue_paused", "1 where nothing is claimed", [({}, reads.paused(self._engine))])  # fmt: skip
+        left = remaining(self._engine)
+        yield _gauge("lethe_queue_seconds_left", "Until nothing that can run is left; absent without a worker", [] if left is None else [({}, left)])  # fmt: skip
         disk = disk_forecast(self._engine)
         yield _gauge("lethe_disk_needed_bytes", "What waiting and running runs will still write", [({}, disk.needed)])  # fmt: skip
         yield _gauge("lethe_disk_forecast_bytes", "Free once they have; below 0 they do not fit", [({}, disk.free - disk.needed)])  # fmt: skip

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from backend.remaining import remaining
 from backend.results import frontier_document, known_study, plain_row, run_rows
 from backend.stage import UserError
 from db import reads, writes
@@ -140,12 +141,13 @@ def status() -> Document:
     """What runs, what failed, who works."""
     engine = open_database(create=False)
     if engine is None:
-        return {"counts": {}, "paused": False, "workers": [], "running": [], "failed": []}
+        return {"counts": {}, "paused": False, "workers": [], "running": [], "failed": [], "seconds_left": None}  # fmt: skip
     columns = ["id", "stage", "name", "seed", "step", "steps_total", "message", "error"]
     told: Document = {
         "counts": reads.counts(engine),
         "paused": reads.paused(engine),
         "workers": reads.workers(engine).to_dict("records"),
+        "seconds_left": remaining(engine),
     }
     for state in ("running", "failed"):
         told[state] = reads.runs_in(engine, [state])[columns].to_dict("records")

@@ -38,17 +38,20 @@ def _planned(resolved: Plan, engine: Engine | None) -> tuple[dict[str, Any], Cos
 def submitted(resolved: Plan, engine: Engine) -> dict[str, Any]:
     """The same of a study that is queued, with its `revision`, and `stopped`: its runs that failed or were cancelled.
 
-    Each run is queued with the memory that it is expected to need, by which workers let runs in.
+    Each run is queued with the memory that it is expected to need, by which workers let runs in, and with the time that
+    it is expected to take.
     """
     told, found = _planned(resolved, engine)
-    needs = {fingerprint: int(cost.memory) for fingerprint, cost in found.by_run.items()}
-    rows = [
-        {**row, "memory_need": needs.get(row["fingerprint"])} for row in plan.as_rows(resolved.runs)
-    ]
+    rows = [{**row, **_expected(found, row["fingerprint"])} for row in plan.as_rows(resolved.runs)]
     done = writes.submit(engine, name=told["study"], document=resolved.document, runs=rows)
     told |= {"revision": done.revision, "new": done.new, "existing": done.existing}
     ended = reads.study_runs(engine, done.study_id)["state"].isin(["failed", "cancelled"])
     return told | {"stopped": int(ended.sum())}
+
+
+def _expected(found: Costs, fingerprint: str) -> dict[str, float]:
+    cost = found.by_run.get(fingerprint)
+    return {} if cost is None else {"memory_need": int(cost.memory), "expected_seconds": cost.seconds}  # fmt: skip
 
 
 def stored_source(engine: Engine | None, name: str) -> dict[str, Any] | None:

@@ -107,6 +107,7 @@ class Run(Table):
     attempts_allowed: Mapped[int] = mapped_column(default=3)
     priority: Mapped[int] = mapped_column(default=0)
     memory_need: Mapped[int | None] = mapped_column(BigInteger)  # bytes, as expected
+    expected_seconds: Mapped[float | None]
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     fresh: Mapped[bool] = mapped_column(default=False)
     blocked_by: Mapped[int | None] = mapped_column(ForeignKey("run.id"))

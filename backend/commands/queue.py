@@ -205,7 +205,11 @@ def _status(arguments: argparse.Namespace) -> None:
         return print("Nothing was submitted yet.")
     counts = ", ".join(f"{count} {state}" for state, count in told["counts"].items() if count)
     print(f"{counts or 'no runs'}{'; the queue is paused' if told['paused'] else ''}")
-    print(f"{len(told['workers'])} workers")
+    left = told["seconds_left"]
+    busy = told["counts"]["running"] + told["counts"]["waiting"] - told["counts"]["blocked"]
+    print(
+        f"{len(told['workers'])} workers{f', about {left / 60:.1f} minutes left' if busy and left is not None else ''}"
+    )
     for row in [*told["running"], *told["failed"]]:
         how = row["error"] or f"step {row['step']} of {row['steps_total']} {row['message'] or ''}"
         print(f"  run {row['id']}: {row['stage']} {row['name']}, seed {row['seed']}: {how}")

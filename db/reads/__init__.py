@@ -40,6 +40,7 @@ from db.reads.marks import (
     tags_of,
     views,
 )
+from db.reads.pace import Ahead, Pace, UnderWay, ahead, pace, under_way
 from db.reads.prompts import (
     prompt_by_key,
     prompt_progress,
@@ -126,15 +127,19 @@ from db.reads.trash import (
 )
 
 __all__ = [
+    "Ahead",
     "Condition",
-    "History",
     "DECISIONS",
+    "History",
     "Items",
     "KeptLog",
+    "Pace",
     "Queue",
     "RunPage",
     "StudyRecord",
     "Trash",
+    "UnderWay",
+    "ahead",
     "artifacts",
     "asked_models",
     "audit",
@@ -161,8 +166,8 @@ __all__ = [
     "item_values",
     "kept_log",
     "last_event",
-    "live_curves",
     "last_finished",
+    "live_curves",
     "machine_history",
     "machine_hosts",
     "made_again",
@@ -178,6 +183,7 @@ __all__ = [
     "models_to_come",
     "models_written",
     "notes",
+    "pace",
     "parameter_names",
     "parents",
     "paused",
@@ -215,6 +221,7 @@ __all__ = [
     "tokens_with",
     "trash",
     "trashed_runs",
+    "under_way",
     "unfinished",
     "views",
     "workers",

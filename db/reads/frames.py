@@ -26,6 +26,7 @@ RUN_COLUMNS: tuple[Any, ...] = (
     Run.attempt,
     Run.priority,
     Run.memory_need,
+    Run.expected_seconds,
     Run.seconds,
     Run.flops,
     Run.steps,

@@ -18,7 +18,7 @@ from db.writes.rows import BAD, event, events, in_parts, models_alone, upsert
 
 LINKS = (AGAIN, AGAIN_OF)
 TRIALS = ("trial", "trials")
-COPIED = ("stage", "name", "version", "setting", "precision", "seed", "parent_id", "memory_need")
+COPIED = ("stage", "name", "version", "setting", "precision", "seed", "parent_id", "memory_need", "expected_seconds")  # fmt: skip
 FIRST = 10  # somebody waits for it
 QUEUED_ANEW = ("complete", *BAD)  # where somebody asks for it
 

@@ -15,7 +15,7 @@ from db.writes.rows import MOST_VALUES, block, event
 from db.writes.trash import bring_back
 
 COPIED = ("fingerprint", "stage", "name", "version", "parameters", "setting", "precision", "seed")
-OPTIONAL = ("memory_need",)
+OPTIONAL = ("memory_need", "expected_seconds")
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ import streamlit as st
 from sqlalchemy import Engine
 
 from backend.charts.training import loss_chart
+from backend.remaining import remaining
 from db import reads, writes
-from db.session import require_database
 from pages.components import shown
 from pages.components.run_view import link
 
 MOST_CURVES = 6
+LEFT = "What was expected of the runs that wait, at the pace of the latest finished ones, over the slots of the workers that live."
 
 
 def totals(engine: Engine) -> None:
@@ -30,25 +31,9 @@ def totals(engine: Engine) -> None:
     }
     for column, (label, count) in zip(st.columns(len(told)), told.items(), strict=True):
         column.metric(label, count)
-    left = _rest(engine, ready + counts["running"])
-    if left is not None and ready + counts["running"]:
-        st.caption(f"About {shown.seconds(left)} left at the pace of finished runs.")
-
-
-def _rest(engine: Engine, runs: int) -> float | None:
-    done, seconds = _pace(str(engine.url), reads.finished_version(engine))
-    workers = reads.workers(engine)
-    alive = workers[workers["alive"].astype(bool)] if len(workers) else workers
-    if not done or alive.empty:
-        return None
-    return seconds / done * runs / max(1, int(alive["slots"].sum()))
-
-
-@st.cache_data(max_entries=20, show_spinner=False)
-def _pace(place: str, version: str) -> tuple[float, float]:
-    """How many runs have finished, and the seconds that they took: read when another has, not on every look."""
-    history = reads.cost_history(require_database())
-    return float(history["runs"].sum()), float(history["seconds"].sum())
+    left = remaining(engine) if ready + counts["running"] else None
+    if left is not None:
+        st.caption(f"About {shown.seconds(left)} left.", help=LEFT)
 
 
 def running(engine: Engine) -> None:
@@ -110,6 +95,7 @@ COLUMNS: dict[str, Any] = {
     "memory_need": st.column_config.NumberColumn(
         "Memory", format="bytes", help="what it is expected to need"
     ),
+    "expected": st.column_config.TextColumn("Expected", help="how long it is expected to take"),
     "attempt": st.column_config.NumberColumn("Attempt", format="%d"),
     "error": st.column_config.TextColumn("Reason", width="large"),
     "blocked_by": st.column_config.NumberColumn("Blocked by run", format="%d"),
@@ -147,7 +133,8 @@ def waiting(engine: Engine) -> None:
     if rows.empty:
         st.caption("Nothing waits.")
         return
-    columns = ["id", "what", "seed", "parent", "priority", "memory_need", "attempt"]
+    rows = rows.assign(expected=rows["expected_seconds"].map(shown.seconds))
+    columns = ["id", "what", "seed", "parent", "priority", "memory_need", "expected", "attempt"]
     counts = reads.counts(engine)
     all_of_them = counts["waiting"] - counts["blocked"]
     first = f"The first {len(rows)} of {all_of_them}, i" if all_of_them > len(rows) else "I"
