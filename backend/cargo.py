@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from sqlalchemy import Engine
 
 from backend.artifacts import Artifacts, Damaged, artifacts
-from backend.stage import Cancelled, RunFailed, WrittenFile
+from backend.stage import Cancelled, RunFailed, StageRequest, WrittenFile
 from db import reads
 
 PLACE = re.compile(r"checkpoints/[0-9a-zA-Z]+/[\w.]+")  # where a file of a run may lie
@@ -50,12 +50,10 @@ def bring_model(engine: Engine, home: Path, run_id: int, store: Artifacts | None
 class Cargo:
     """Inputs and outputs of one run at work, and its state to resume from. Use it as a context inside the sink's."""
 
-    def __init__(
-        self, engine: Engine, home: Path, row: Mapping[str, Any], fingerprint: str, sink: _Sink
-    ):
-        self.engine, self.home, self.row, self.sink = engine, home, row, sink
-        self.fingerprint, self.store = fingerprint, artifacts()
-        self._state = home / "checkpoints" / fingerprint / "resume.safetensors"
+    def __init__(self, engine: Engine, row: Mapping[str, Any], request: StageRequest, sink: _Sink):
+        self.engine, self.home, self.row, self.sink = engine, request.home, row, sink
+        self.fingerprint, self.owner, self.store = request.fingerprint, request.owner, artifacts()
+        self._state = self.home / "checkpoints" / self.fingerprint / "resume.safetensors"
         self._over = threading.Event()
         self._known: int | None = None  # when the state that lies there was written here
         self._thread = threading.Thread(target=self._watch, name="states", daemon=True)
@@ -111,13 +109,10 @@ class Cargo:
 
     def _bring_state(self, store: Artifacts) -> None:
         """The state from there where it is further than the one here."""
-        if self.row["fresh"]:
-            store.drop_state(self.fingerprint)
-            return
         from backend.checkpoints import progress_in, resume_progress
 
-        theirs = store.read_state(self.fingerprint, progress_in)
-        if theirs is not None and theirs > resume_progress(self.home, self.fingerprint):
+        theirs = store.read_state(self.fingerprint, lambda file: progress_in(file, self.owner))
+        if theirs is not None and theirs > resume_progress(self.home, self.fingerprint, self.owner):
             store.get_state(self.fingerprint, self._state)
             self._known = self._written()
 

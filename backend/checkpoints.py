@@ -18,11 +18,12 @@ from torch import Tensor
 
 from backend.patience import is_full, patiently
 from backend.shapes import of_shape, stored_shell
-from backend.stage import RunFailed, WrittenFile
+from backend.stage import Owner, RunFailed, WrittenFile
 from backend.wrapping import rebuilt
 
 MODEL, RESUME = "model.safetensors", "resume.safetensors"
 NOT_BEGUN = (-1, 0)
+ANYBODY = Owner()
 
 
 def directory(home: Path, fingerprint: str) -> Path:
@@ -71,26 +72,26 @@ def tidy(home: Path, fingerprint: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def resume_step(home: Path, fingerprint: str) -> int:
+def resume_step(home: Path, fingerprint: str, owner: Owner = ANYBODY) -> int:
     """The step after which an interrupted run goes on; 0 where nothing is kept. Reads the header only."""
-    return resume_progress(home, fingerprint)[1]
+    return resume_progress(home, fingerprint, owner)[1]
 
 
-def resume_progress(home: Path, fingerprint: str) -> tuple[int, int]:
+def resume_progress(home: Path, fingerprint: str, owner: Owner = ANYBODY) -> tuple[int, int]:
     """How far the state goes that an interrupted run goes on from: which of its trainings, and the step in it."""
     try:
         with open(directory(home, fingerprint) / RESUME, "rb") as file:
-            return progress_in(file)
+            return progress_in(file, owner)
     except OSError:
         return NOT_BEGUN
 
 
-def progress_in(file: IO[bytes]) -> tuple[int, int]:
-    """The same of an open file; `NOT_BEGUN` where it is none of ours."""
+def progress_in(file: IO[bytes], owner: Owner = ANYBODY) -> tuple[int, int]:
+    """The same of an open file; `NOT_BEGUN` where it is no state of the owner's."""
     try:
         size = int.from_bytes(file.read(8), "little")
         told = json.loads(json.loads(file.read(size))["__metadata__"]["lethe"])
-        return int(told.get("phase", 0)), int(told["step"])
+        return (int(told.get("phase", 0)), int(told["step"])) if owner.takes(told) else NOT_BEGUN
     except (KeyError, ValueError):
         return NOT_BEGUN
 

@@ -27,7 +27,7 @@ from backend.patience import is_full, patiently
 from backend.redaction import redacted, secrets_here
 from backend.remedies import out_of_memory
 from backend.sink import DatabaseSink
-from backend.stage import Cancelled, RunFailed, StageOutcome, StageRequest, UserError
+from backend.stage import Cancelled, Owner, RunFailed, StageOutcome, StageRequest, UserError
 from db import reads, session, writes
 from db.models import AGAIN
 
@@ -79,11 +79,11 @@ def _do(
     execute = crew.execute if crew else ready_recipe().execute
     run_id, started = row["id"], time.monotonic()
     made = patiently(lambda: reads.made_again(engine, run_id)) if row["origin"] == AGAIN else None
-    request = _request(row, home, made)
+    request = _request(row, attempt, home, made)
     try:
         with (
             DatabaseSink(engine, run_id, attempt, lease_seconds, stop) as sink,
-            Cargo(engine, home, row, request.fingerprint, sink) as cargo,
+            Cargo(engine, row, request, sink) as cargo,
         ):
             if not _begin(engine, row, attempt, request, crew):
                 return _said("refused", started)
@@ -140,7 +140,7 @@ def _begin(
 ) -> bool:
     from backend.checkpoints import resume_step, tidy
 
-    from_step = 0 if request.fresh else resume_step(request.home, request.fingerprint)
+    from_step = resume_step(request.home, request.fingerprint, request.owner)
     where = {**environment(), **(crew.environment if crew else {})}
     if not patiently(lambda: writes.begin(engine, row["id"], attempt, where, from_step)):
         return False
@@ -157,17 +157,18 @@ def _give_up(engine: Engine, row: dict[str, Any], attempt: int, home: Path, sent
     os._exit(1)
 
 
-def _request(row: dict[str, Any], home: Path, made: tuple[int, str] | None = None) -> StageRequest:
+def _request(row: dict[str, Any], attempt: int, home: Path, made: tuple[int, str] | None = None) -> StageRequest:  # fmt: skip
     """What to do; where it is to make another run's model again, under that one's fingerprint."""
     parent = row["parent"] or {}
     row = {**row, "fingerprint": made[1]} if made else row
-    copied = ("stage", "name", "parameters", "setting", "seed", "precision", "fingerprint", "fresh")
+    copied = ("stage", "name", "parameters", "setting", "seed", "precision", "fingerprint")
     return StageRequest(
         **{key: row[key] for key in copied},
         home=home,
         parent=parent.get("fingerprint"),
         parent_stage=parent.get("stage"),
         inputs={role: [name for _, name in given] for role, given in row["inputs"].items()},
+        owner=Owner(row["id"], attempt, row["first_attempt"]),
     )
 
 

@@ -25,7 +25,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from backend.ranks import Team, at_work
-from backend.stage import Answered, Cancelled, Measured, RunFailed, Sink, StageOutcome, StageRequest
+from backend.stage import (  # fmt: skip
+    Answered,
+    Cancelled,
+    Measured,
+    Owner,
+    RunFailed,
+    Sink,
+    StageOutcome,
+    StageRequest,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = timedelta(hours=1)  # for a rank that writes or prepares while others wait
@@ -254,7 +263,8 @@ def _assist_once(message: dict[str, Any], team: Team, answers: IO[str]) -> None:
 
     asked = message["request"]
     team.sharding = message["sharding"]
-    request = StageRequest(**{**asked, "home": Path(asked["home"])})
+    given = {**asked, "home": Path(asked["home"]), "owner": Owner(**asked["owner"])}
+    request = StageRequest(**given)
     try:
         with at_work(team):
             recipe.execute(request, RankSink(None, team))

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from backend.stage import UserError
+from db.writes.guarded import demand
 
 MOST_BYTES = 200_000_000
 MOST_FILES = 5_000
@@ -90,8 +91,10 @@ def from_path(path: Path) -> Given:
     """A file or a folder of this machine.
 
     Raises:
+        Refused: a viewer asks for it
         UserError: it is not there, cannot be read, is too large, or holds nothing that could be a result
     """
+    demand("runner", "read files of this machine")
     try:
         inside = path.is_dir()
         if not inside and not path.is_file():

@@ -72,14 +72,11 @@ def pause(paused: bool) -> Document:
 
 def delete(study: str) -> Document:
     """Delete a study with the runs that no other study has, their files and logs; how many runs that were."""
-    from backend import run_log
-    from backend.deleting import remove_files
-    from db.session import home
+    from backend.deleting import remove_rest
 
     known_study(open_database(create=False), study)
     deleted = writes.delete_study(require_database(), study)
-    remove_files(deleted.files)
-    run_log.forget(home(), deleted.fingerprints)
+    remove_rest(deleted)
     return {"deleted": deleted.runs}
 
 

@@ -3,7 +3,7 @@
 No torch here: the worker's side imports this module too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,6 +63,20 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True)
+class Owner:
+    """Whose states a run goes on from: those of this run (0: of any), written in or after the attempt `since`."""
+
+    run: int = 0
+    attempt: int = 0  # the one at work, which is written into its states
+    since: int = 0
+
+    def takes(self, header: Mapping[str, Any]) -> bool:
+        """Whether a state with this header is one of them; one that tells no owner is of an older version, and is."""
+        run, attempt = header.get("run", self.run), header.get("attempt", self.since)
+        return not self.run or (run == self.run and attempt >= self.since)
+
+
+@dataclass(frozen=True)
 class StageRequest:
     """All that a run needs to know; made from its row, free of the database."""
 
@@ -77,7 +91,8 @@ class StageRequest:
     parent: str | None = None  # fingerprint of the primary input
     parent_stage: str | None = None
     inputs: dict[str, list[str]] = field(default_factory=dict)  # role → fingerprints
-    fresh: bool = False  # ignore a resume state of an earlier attempt
+    fresh: bool = False  # ignore any resume state
+    owner: Owner = Owner()
 
 
 @dataclass(frozen=True)

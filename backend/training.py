@@ -284,6 +284,8 @@ def _keep(loop: Loop) -> None:
         "tokens": loop.run.meter.tokens,
         "state": loop.run.state,
         "scale": asdict(loop.scale) if loop.scale else None,
+        "run": loop.run.request.owner.run,
+        "attempt": loop.run.request.owner.attempt,
     }
     tensors = whole(tensors)
     if team().first:
@@ -297,6 +299,8 @@ def _resume(loop: Loop) -> None:
     if not path.exists():
         return
     tensors, header = checkpoints.read(path)
+    if not loop.run.request.owner.takes(header):
+        return  # of a run that was deleted, or of before this one was to start anew
     if header.get("phase", 0) != loop.run.phase:
         # What this training made is in the state of the later one, which fills the weights when it starts.
         loop.step = loop.steps if header.get("phase", 0) > loop.run.phase else 0

@@ -109,7 +109,7 @@ class Run(Table):
     memory_need: Mapped[int | None] = mapped_column(BigInteger)  # bytes, as expected
     expected_seconds: Mapped[float | None]
     cancel_requested: Mapped[bool] = mapped_column(default=False)
-    fresh: Mapped[bool] = mapped_column(default=False)
+    first_attempt: Mapped[int] = mapped_column(default=1, server_default="1")  # whose states count
     blocked_by: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
     worker_id: Mapped[str | None] = mapped_column(String(64))
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)

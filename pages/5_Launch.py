@@ -13,16 +13,18 @@ import streamlit as st  # noqa: E402
 from sqlalchemy import Engine  # noqa: E402
 
 from backend import catalogue, plan, plugins, study  # noqa: E402
+from backend.own_words import own_words  # noqa: E402
 from backend.stage import UserError  # noqa: E402
 from backend.submission import planned as plan_of  # noqa: E402
 from backend.submission import stored_source, submitted  # noqa: E402
 from db import reads as database  # noqa: E402
+from db.actor import may  # noqa: E402
 from db.session import require_database  # noqa: E402
 from pages.components import reads  # noqa: E402
 from pages.components.form import parsed, part_form, written  # noqa: E402
 from pages.components.recipe_form import attacks_form, named, recipes_form  # noqa: E402
 from pages.components.shown import flops, plain, seconds, size  # noqa: E402
-from pages.components.signing_in import beyond  # noqa: E402
+from pages.components.signing_in import beyond, reader  # noqa: E402
 from pages.components.study_about import studies_table  # noqa: E402
 from pages.components.toml_text import toml_text  # noqa: E402
 
@@ -204,18 +206,23 @@ def preview(source: dict[str, Any]) -> None:
         submitted(study.resolve(source), require_database())
         st.session_state["queued"] = name
         st.rerun()
-    with st.expander("The same as a file and a command"):
-        text = toml_text(source)
-        st.code(text, language="toml")
-        st.download_button(f"Download {name}.toml", text, f"{name}.toml", "application/toml")
-        own = os.environ.get(plugins.ENVIRONMENT)
-        first = f"export {plugins.ENVIRONMENT}={shlex.quote(own)}\n" if own else ""
-        st.code(f"{first}python -m backend submit {name}.toml && python -m backend work", language="bash")  # fmt: skip
+    as_file(source)
     with st.expander("Configurations"):
         st.dataframe(
             [{"configuration": label} for label in told["configurations"]],
             hide_index=True,
         )
+
+
+def as_file(source: dict[str, Any]) -> None:
+    """The study for the command line, or to hand to somebody."""
+    with st.expander("The same as a file and a command"):
+        text, name = toml_text(source), source["name"]
+        st.code(text, language="toml")
+        st.download_button(f"Download {name}.toml", text, f"{name}.toml", "application/toml")
+        own = os.environ.get(plugins.ENVIRONMENT)
+        first = f"export {plugins.ENVIRONMENT}={shlex.quote(own)}\n" if own else ""
+        st.code(f"{first}python -m backend submit {name}.toml && python -m backend work", language="bash")  # fmt: skip
 
 
 def page() -> None:
@@ -233,6 +240,9 @@ def page() -> None:
         made = study_form(source, problems)
         if problems:
             st.warning("The plan and its cost show once what is marked above is corrected.")
+        elif own := () if may("runner", reader()) else own_words(made, source):
+            st.info(plain(f"Planning reads what a study names on this machine, so words of your own ({', '.join(own)}) take the role runner; hand the file to somebody who has it."))  # fmt: skip
+            as_file(made)
         else:
             preview(made)
     except UserError as mistake:

@@ -151,7 +151,7 @@ def test_a_run_in_the_trash_that_is_submitted_again_comes_back_to_be_done(engine
     done = submit(engine, run("a"), run("b"))
     assert (done.new, done.existing) == (0, 2)
     row = reads.run(engine, 1) or {}
-    assert (row["state"], row["error"], row["trashed_at"], row["fresh"]) == ("waiting", None, None, True)  # fmt: skip
+    assert (row["state"], row["error"], row["trashed_at"], row["first_attempt"]) == ("waiting", None, None, row["attempt"] + 1)  # fmt: skip
     assert ids(engine, "complete") == [2], "what is done is never done twice"
 
 

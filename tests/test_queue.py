@@ -257,7 +257,7 @@ def test_a_lost_run_waits_again_until_its_third_attempt_then_it_failed(engine):
     assert reads.run(engine, 2)["blocked_by"] == 1
     assert writes.retry(engine, [1], fresh=True) == 1
     assert reads.run(engine, 1)["attempts_allowed"] == 6
-    assert reads.run(engine, 1)["fresh"]
+    assert reads.run(engine, 1)["first_attempt"] == 4
 
 
 def test_a_run_that_was_handed_back_lost_no_attempt(engine):

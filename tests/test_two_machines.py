@@ -23,7 +23,7 @@ from backend.cargo import bring_model
 from backend.checkpoints import resume_step
 from backend.playground.kept_models import KeptModels
 from backend.recipe import task_of
-from backend.stage import RunFailed, UserError
+from backend.stage import RunFailed, StageRequest, UserError
 from backend.worker import work
 from db import reads, session, writes
 from db.models import Measurement
@@ -155,7 +155,8 @@ def test_what_was_made_before_the_place_was_named_can_be_taken_there(two: Machin
 
 def test_a_state_that_was_dropped_as_it_was_taken_there_is_no_warning(two: Machines, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
     submit_real(two.engine)
-    made = cargo.Cargo(two.engine, two.here, reads.run(two.engine, 1) or {}, "f00d", None)  # type: ignore[arg-type]
+    asked = StageRequest("base", "x", {}, {}, 0, "fp32", "f00d", two.here)
+    made = cargo.Cargo(two.engine, reads.run(two.engine, 1) or {}, asked, None)  # type: ignore[arg-type]
     state = two.here / "checkpoints" / "f00d" / "resume.safetensors"
     state.parent.mkdir(parents=True)
     store = Artifacts(two.place)
@@ -183,7 +184,8 @@ def midway(two: Machines, how: Callable[[], object]) -> threading.Thread:
     """Do something once the first run is at work."""
 
     def watch() -> None:
-        while not (reads.run(two.engine, 1)["step"] or 0):
+        before = reads.run(two.engine, 1)["attempt"]
+        while not ((row := reads.run(two.engine, 1))["attempt"] > before and row["step"]):
             time.sleep(0.02)
         how()
 
@@ -250,6 +252,42 @@ def test_a_fresh_retry_forgets_the_state_that_lies_there(two: Machines, undistur
     assert two.do(two.there) == "complete"
     assert attempts(two) == {2}
     pd.testing.assert_frame_equal(numbers(two.engine), undisturbed)
+
+
+def test_a_fresh_retry_starts_anew_once_and_goes_on_from_its_own_states(two: Machines, undisturbed: pd.DataFrame) -> None:  # fmt: skip
+    submit_real(two.engine, **LONG)
+    watcher = midway(two, lambda: writes.request_cancel(two.engine, [1]))
+    assert two.do(two.here, lease_seconds=0.4) == "cancelled"
+    watcher.join()
+    writes.retry(two.engine, [1], fresh=True)
+    stopping = threading.Event()
+    watcher = midway(two, stopping.set)
+    assert two.do(two.here, lease_seconds=0.4, stopping=stopping) == "returned"
+    watcher.join()
+    assert two.do(two.there) == "complete"
+    assert attempts(two) == {2, 3}, "the third went on from where the second had come"
+    pd.testing.assert_frame_equal(numbers(two.engine), undisturbed)
+
+
+def test_a_run_that_was_deleted_and_comes_back_takes_no_state_of_its_former_life(two: Machines, undisturbed: pd.DataFrame) -> None:  # fmt: skip
+    submit_real(two.engine, **LONG)
+    watcher = midway(two, lambda: writes.request_cancel(two.engine, [1]))
+    assert two.do(two.here, lease_seconds=0.4) == "cancelled"
+    watcher.join()
+    writes.delete_study(two.engine, "small")
+    name = submitted_again(two)
+    assert set(Artifacts(two.place).states()) == {name} and resume_step(two.here, name) > 0
+    assert two.do(two.here) == "complete"
+    again = numbers(two.engine)
+    assert list(again["step"]) == list(undisturbed["step"]), "its whole curve is there"
+    pd.testing.assert_frame_equal(again, undisturbed)
+
+
+def submitted_again(two: Machines) -> str:
+    study = submit_real(two.engine, **LONG)
+    first = reads.study_runs(two.engine, study.study_id).iloc[0]
+    assert first["id"] > 1
+    return str(first["fingerprint"])
 
 
 def test_a_place_that_stays_away_fails_the_run_with_a_sentence_and_a_retry_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip

@@ -14,6 +14,7 @@ from db.writes.again import make_again
 from db.writes.guarded import needs
 from db.writes.rows import (
     AGAIN,
+    ANEW,
     BAD,
     block,
     built_on,
@@ -70,7 +71,7 @@ def retry(
 
     They go on from their resume state, unless `fresh`. Of the runs in `remake` a model that was removed is made again.
     """
-    values = {**AGAIN, "fresh": fresh}
+    values = {**AGAIN, **(ANEW if fresh else {})}
     with engine.begin() as c:
         count = make_again(c, remake)
         for part in in_parts(run_ids):

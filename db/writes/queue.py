@@ -137,7 +137,7 @@ def complete(
     The files are those of the run `owner`, where this one made its removed model again.
     """
     with engine.begin() as c:
-        values = {**ledger, "fresh": False, "cancel_requested": False}
+        values = {**ledger, "cancel_requested": False}
         done = _end(c, run_id, attempt, "complete", "", values)
         if done:
             store_artifacts(c, owner or run_id, attempt, artifacts)

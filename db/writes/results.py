@@ -27,6 +27,7 @@ def begin(
     """
     with engine.begin() as c:
         values = {"environment": environment, "started_at": clock(c)}
+        values |= {"step": from_step or None, "message": None}  # not those of an earlier attempt
         guard = (Run.id == run_id, Run.attempt == attempt, Run.state == "running")
         if not c.execute(update(Run).where(*guard).values(values)).rowcount:
             return False

@@ -19,6 +19,7 @@ AGAIN: dict[str, Any] = {
     "attempts_allowed": Run.attempt + ATTEMPTS,
     "cancel_requested": False,
 }
+ANEW = {"first_attempt": Run.attempt + 1}  # no state of earlier attempts is gone on from
 MODELS_LOCK = 0x4C65746865  # any number that nothing else in the database locks
 MOST_VALUES = 10_000  # in one IN list; SQLite takes 32,766
 

@@ -16,7 +16,7 @@ from db.trash_rules import removal
 from db.writes.again import make_again
 from db.writes.control import Deleted, delete_runs
 from db.writes.guarded import needs
-from db.writes.rows import AGAIN, BAD, block, built_on, clock, event, in_parts, sweep
+from db.writes.rows import AGAIN, ANEW, BAD, block, built_on, clock, event, in_parts, sweep
 
 
 @needs("runner")
@@ -94,7 +94,7 @@ def bring_back(c: Connection, name: str, run_ids: Collection[int]) -> None:
         _restore_study(c, name)
     for part in in_parts(run_ids):
         trashed = (Run.id.in_(part), Run.trashed_at.is_not(None))
-        again = update(Run).where(*trashed, Run.state.in_(BAD)).values(**AGAIN, fresh=True)
+        again = update(Run).where(*trashed, Run.state.in_(BAD)).values(**AGAIN, **ANEW)
         c.execute(again)
         _restore(c, part)
 

@@ -16,6 +16,7 @@ from backend.stage import UserError
 from db.session import DatabaseProblem, require_database
 from pages.components.csv_mapping import mapping_editor
 from pages.components.shown import DASH, plain
+from pages.components.signing_in import beyond
 
 FILES, FOLDER, PATH = "Upload files", "Upload a folder", "A path on this machine"
 TOLD = "what the files look like"
@@ -43,6 +44,9 @@ def wizard() -> None:
 def _given(how: str, which: str, label: str) -> Given | None:
     """What the reader chose, None as long as that is nothing; `which` tells several choices apart."""
     if how == PATH:
+        if barred := beyond("runner"):
+            st.info(f"To read files of this machine: {barred['help']} Files of your own can be uploaded.")  # fmt: skip
+            return None
         text = st.text_input(f"{label}: file or folder", key=f"import_path{which}").strip()
         return from_path(Path(text).expanduser()) if text else None
     folder = how == FOLDER

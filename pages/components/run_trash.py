@@ -3,10 +3,9 @@
 import streamlit as st
 from sqlalchemy import Engine
 
-from backend import run_log
-from backend.deleting import remove_files
+from backend.deleting import remove_rest
 from db import reads, writes
-from db.session import DatabaseProblem, home
+from db.session import DatabaseProblem
 from pages.components import shown
 from pages.components.queue_view import choose
 from pages.components.run_actions import UNDO
@@ -67,10 +66,7 @@ def _empty(engine: Engine, held: reads.Trash) -> None:
             except DatabaseProblem as problem:  # something in it is running
                 st.error(str(problem))
                 return
-            # What an unfinished run kept to go on from is noted nowhere; it lies under the run's fingerprint.
-            kept = [f"checkpoints/{fingerprint}/model" for fingerprint in deleted.fingerprints]
-            remove_files([*deleted.files, *kept])
-            run_log.forget(home(), deleted.fingerprints)
+            remove_rest(deleted)
             st.session_state.pop(UNDO, None)
             st.rerun()
 
