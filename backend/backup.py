@@ -5,6 +5,7 @@ of its content, and a manifest, written last, that names both. Taking another on
 Models that lie at LETHE_ARTIFACTS only are fetched for it, and a restore stores them there again.
 """
 
+import contextlib
 import json
 import re
 import sqlite3
@@ -22,7 +23,7 @@ from backend.cargo import PLACE
 from backend.placed import own
 from backend.stage import UserError
 from db import reads, session
-from db.copying import copy_database
+from db.copying import copy_database, must_be_empty
 from db.models import now
 from db.writes.guarded import needs
 
@@ -68,7 +69,8 @@ def backup(engine: Engine, to: str, home: Path, tell: Tell | None = None) -> Bac
             session.close(f"sqlite:///{snapshot}")
     files.pipe_file(f"{root}/{MANIFEST}", json.dumps({"form": FORM, **asdict(made)}, indent=1).encode())  # fmt: skip
     if before is not None:
-        files.rm_file(f"{root}/{before['database']}")
+        with contextlib.suppress(FileNotFoundError):  # another backup to the same place was faster
+            files.rm_file(f"{root}/{before['database']}")
     return made
 
 
@@ -79,16 +81,14 @@ def restore(source: str, home: Path, tell: Tell | None = None) -> BackedUp:
     What was interrupted can be done again: models that are there are not fetched twice, and rows arrive all or not.
 
     Raises:
-        UserError: it is no backup, is damaged or of a newer version, the database holds studies or runs, or the place
+        UserError: it is no backup, is damaged or of a newer version, or the place
             that LETHE_ARTIFACTS names belongs to another database
-        DatabaseProblem: the same, said by the database
+        DatabaseProblem: the database is not empty, or a worker is at work on it
     """
     files, root = _place(source)
     told = _manifest(files, root, source)
     target = session.require_database()
-    rows = reads.row_counts(target)
-    if rows["run"] or rows["study"]:
-        raise UserError("The database holds studies or runs already; restore into an empty LETHE_HOME.")  # fmt: skip
+    must_be_empty(target)
     elsewhere = artifacts()
     if elsewhere is not None:
         own(target, elsewhere)

@@ -94,13 +94,13 @@ def disk_forecast(engine: Engine | None, new: Sequence[PlannedRun] = ()) -> Disk
     planned = _counted(new)
     of_new = sizes.total(planned) + rows * len(new)
     if engine is None:
-        at_once = RESUME * default_slots() * sizes.largest(planned)
+        at_once = _states(default_slots(), planned, sizes)
         return DiskForecast(str(place), free, resume=at_once, new=of_new, unknown=sizes.unknown)
     waiting = _stored(reads.models_to_come(engine))
     counts = reads.counts(engine)
     left = counts["waiting"] - counts["blocked"] + counts["running"]
     kept = sizes.total(waiting) + rows * left
-    resume = RESUME * _slots(engine) * sizes.largest({**waiting, **planned})
+    resume = _states(_slots(engine), _together(waiting, planned), sizes)
     return DiskForecast(str(place), free, kept, resume, of_new, _rate(engine), sizes.unknown)
 
 
@@ -163,6 +163,15 @@ def _kind(row: Mapping[Any, Any]) -> Kind:
     about = {key: row["setting"].get(key) for key in ("name", "parameters")}
     told = json.dumps(about, sort_keys=True, default=str)
     return str(row["stage"]), str(row["name"]), told, str(row["precision"])
+
+
+def _states(slots: int, wanted: Mapping[Kind, int], sizes: _Sizes) -> float:
+    """Bytes of the states of as many runs as can be at work at once."""
+    return RESUME * min(slots, sum(wanted.values())) * sizes.largest(wanted)
+
+
+def _together(one: Mapping[Kind, int], other: Mapping[Kind, int]) -> dict[Kind, int]:
+    return {kind: one.get(kind, 0) + other.get(kind, 0) for kind in {*one, *other}}
 
 
 def _stored(rows: pd.DataFrame) -> dict[Kind, int]:

@@ -19,6 +19,7 @@ from db.writes.guarded import needs
 MODEL, RESUME = "model.safetensors", "resume.safetensors"  # as backend.checkpoints names them
 ENDED, BAD = ("complete", "failed", "cancelled"), ("failed", "cancelled")
 SETTLED_SECONDS = 600.0  # what nobody has written to for so long is nobody's work in progress
+OLD_SECONDS = 7 * 86_400.0  # the same of logs that tell of no run
 KINDS = {
     "database": "Database",
     "checkpoint": "Checkpoints",
@@ -34,6 +35,7 @@ REASONS = {
     "unfinished": "Checkpoints of failed and cancelled runs: no result rests on them.",
     "orphan": "Files that no run in the database names.",
     "temporary": "Half-written files of processes that were killed.",
+    "old": "Logs of workers and of cluster jobs that nobody has written to for a week; those of runs stay.",
     "cached": "Copies of models that lie at LETHE_ARTIFACTS: they are fetched again where they are needed.",
     "dominated": (
         "Models that nothing speaks for: of dominated configurations (those on the front at another budget only, too), search trials,"
@@ -59,6 +61,7 @@ class StoredFile:
     reason: str = ""
     also: str = ""
     there: bool = False
+    written: int = 0  # when, in nanoseconds, as the file system tells
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class _Known:
     removed: set[int] = field(default_factory=set)  # models that were to go, here or elsewhere
     cached: set[int] = field(default_factory=set)  # those that lie at LETHE_ARTIFACTS too
     dispensable: Collection[int] = ()
+    workers: Collection[str] = ()  # that live
 
 
 def survey(
@@ -107,7 +111,9 @@ def _known(engine: Engine, dispensable: Collection[int], theirs: Sequence[placed
     owners = {name: again.get(owner[0], owner) for name, owner in owners.items()}
     needed = reads.started_from(engine)
     cached = _cached(engine, theirs) - needed
-    return _Known(owners, reads.removed_models(engine), cached, set(dispensable) - needed)
+    workers = reads.workers(engine)
+    alive = tuple(workers[workers["alive"].astype(bool)]["id"]) if len(workers) else ()
+    return _Known(owners, reads.removed_models(engine), cached, set(dispensable) - needed, alive)
 
 
 def _cached(engine: Engine, theirs: Sequence[placed.Placed]) -> set[int]:
@@ -147,15 +153,17 @@ def _judged(place: Path, folder: Path, known: _Known) -> StoredFile:
     if parts[:2] == ("logs", "runs") and len(parts) == 3:
         run, state = known.owners.get(place.name.partition(".")[0], (None, ""))
         orphan = "orphan" if run is None and settled else ""
-        return StoredFile(path, "log", about.st_size, run, state, orphan)
+        return StoredFile(path, "log", about.st_size, run, state, orphan, written=about.st_mtime_ns)  # fmt: skip
     if parts[0] != "checkpoints" or len(parts) != 3:
-        return StoredFile(path, _kind(parts[0]), about.st_size)
+        old = parts[0] == "logs" and time.time() - about.st_mtime > OLD_SECONDS
+        reason = "old" if old and not place.name.startswith(tuple(known.workers)) else ""
+        return StoredFile(path, _kind(parts[0]), about.st_size, reason=reason, written=about.st_mtime_ns)  # fmt: skip
     run, state = known.owners.get(parts[1], (None, ""))
     kind = {MODEL: "checkpoint", RESUME: "resume"}.get(place.name, "leftover")
     reason, also = _reason(place.name, run, state) if settled else "", ""
     if settled and place.name == MODEL and state == "complete" and run is not None:
         reason, also = _of_model(run, known)
-    return StoredFile(path, kind, about.st_size, run, state, reason, also)
+    return StoredFile(path, kind, about.st_size, run, state, reason, also, written=about.st_mtime_ns)  # fmt: skip
 
 
 def _of_model(run: int, known: _Known) -> tuple[str, str]:
@@ -252,7 +260,9 @@ def remove_files(engine: Engine, reasons: Collection[str]) -> Removed:
         RunFailed: the place for models does not answer
     """
     folder, found = home(), _noted(engine, chosen(engine, reasons))
-    gone = [file for file in found if not file.there and _removed(folder / file.path)]
+    needed = reads.started_from(engine)  # a run that has begun since reads its inputs' copies here
+    here = [file for file in found if not (file.there or (file.reason == "cached" and file.run in needed))]  # fmt: skip
+    gone = [file for file in here if _removed(folder / file.path, file)]
     writes.forget_files(engine, [file.path for file in gone if file.reason == "unfinished"])
     there = placed.remove(engine, [file.path for file in found if file.there])
     gone += [file for file in found if file.there and file.path in there]
@@ -273,9 +283,12 @@ def _noted(engine: Engine, found: list[StoredFile]) -> list[StoredFile]:
     return [file for file in found if file.reason != "dominated" or file.run in gone]
 
 
-def _removed(place: Path) -> bool:
-    """Whether the file went; one that cannot be removed is left where it is."""
+def _removed(place: Path, seen: StoredFile) -> bool:
+    """Whether the file went; one that cannot be removed is left where it is, and so is one that was written since."""
     try:
+        about = place.lstat()
+        if (about.st_size, about.st_mtime_ns) != (seen.bytes, seen.written):
+            return False
         place.unlink()
     except OSError:
         return False

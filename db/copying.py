@@ -1,6 +1,7 @@
 """Copying a whole database into an empty one, of either kind, while others go on writing to the first."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (  # fmt: skip
@@ -18,12 +19,15 @@ from sqlalchemy import (  # fmt: skip
 from sqlalchemy import Table as Relation
 
 from db import models_access, models_marks, models_watch, prompt_models  # noqa: F401 - their tables belong to the metadata
-from db.models import Flag, Run, Study, Table
+from db.models import Flag, Report, Run, Study, Table, Worker
+from db.models_access import ApiToken
 from db.session import DatabaseProblem, reader
 from db.writes.control import IDENTITY
 from db.writes.guarded import demand
+from db.writes.rows import clock
 
 ROWS = 2000  # at a time
+ALIVE_SECONDS = 20.0  # since a worker's last pulse
 Tell = Callable[[str, int], None]
 
 
@@ -42,14 +46,35 @@ def copy_database(source: Engine, target: Engine, tell: Tell | None = None) -> d
         raise DatabaseProblem("A database cannot be copied into itself.")
     done: dict[str, int] = {}
     with _snapshot(source) as old, target.begin() as new:
-        if any(new.scalar(select(func.count()).select_from(table)) for table in (Study, Run)):
-            raise DatabaseProblem(
-                f"The database {target.url!r} holds studies or runs already; name an empty one."
-            )
+        _refuse_unless_empty(new, str(target.url))
         for table in Table.metadata.sorted_tables:
             done[table.name] = _copy(old, new, table, tell)
         _go_on_counting(old, new)
     return done
+
+
+def must_be_empty(target: Engine) -> None:
+    """Refuse a target whose rows a copy would replace.
+
+    Raises:
+        DatabaseProblem: it holds studies, runs, reports or tokens, or a worker is at work on it
+    """
+    with target.begin() as c:
+        _refuse_unless_empty(c, str(target.url))
+
+
+def _refuse_unless_empty(new: Connection, url: str) -> None:
+    """What would be lost, and a worker that would be told to stop."""
+    held = {"studies": Study.id, "runs": Run.id, "reports": Report.id}
+    there = [name for name, column in held.items() if new.scalar(select(func.count(column)))]
+    if there:
+        raise DatabaseProblem(f"The database {url!r} holds {' and '.join(there)} already; name an empty one.")  # fmt: skip
+    usable = (ApiToken.revoked_at.is_(None), ApiToken.expires_at > clock(new))
+    if new.scalar(select(func.count(ApiToken.id)).where(*usable)):
+        raise DatabaseProblem(f"The database {url!r} has tokens, which would be lost; revoke them, or name an empty one.")  # fmt: skip
+    lives = Worker.heartbeat_at > clock(new) - timedelta(seconds=ALIVE_SECONDS)
+    if new.scalar(select(func.count(Worker.id)).where(Worker.state != "stopped", lives)):
+        raise DatabaseProblem(f"A worker is at work on the database {url!r}; stop it first.")
 
 
 def _snapshot(source: Engine) -> Connection:

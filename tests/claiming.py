@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from backend.patience import patiently
 from db import session, writes
 
 CLAIMERS = 4  # in a process
@@ -16,7 +17,8 @@ def claim_all(url: str, name: str, together: Any, queue: Any) -> None:
 
     def claim(number: int) -> list[int]:
         mine = []
-        while found := writes.claim(engine, f"{name} {number}", 60):
+        # As a worker does: SQLite lets nobody in by turns, so one of many may wait for long.
+        while found := patiently(lambda: writes.claim(engine, f"{name} {number}", 60)):
             mine.append(found.run_id)
         return mine
 

@@ -123,7 +123,7 @@ def test_what_is_not_empty_is_neither_overwritten_nor_restored_into(engine: Engi
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
     backup(engine, str(tmp_path / "kept"), worked)
     before = reads.data_version(engine)
-    with pytest.raises(UserError, match="holds studies or runs already"):
+    with pytest.raises(session.DatabaseProblem, match="holds studies and runs already"):
         restore(str(tmp_path / "kept"), worked)
     assert reads.data_version(engine) == before
 

@@ -97,6 +97,18 @@ def test_what_waits_is_counted_by_kind():
     assert (reads.database_bytes(engine) is None) == (engine.dialect.name != "sqlite")
 
 
+def test_no_more_states_are_counted_than_there_are_runs(monkeypatch):
+    engine = require_database()
+    monkeypatch.setattr(disk_forecast, "default_slots", lambda: 64)
+    submit(engine, run("a"), run("b"))
+    held = writes.claim(engine, "test", 30.0)
+    file = {"kind": "model", "path": "p", "bytes": 1_000_000, "sha256": "0"}
+    writes.complete(engine, held.run_id, held.attempt, {}, [file])
+    assert disk_forecast.disk_forecast(engine).resume == disk_forecast.RESUME * 1_000_000, (
+        "one waits"
+    )
+
+
 def test_what_nothing_tells_is_named_and_not_guessed():
     engine = require_database()
     gone = {"name": "no_such_setting", "parameters": {}, "content_hash": "0"}

@@ -10,6 +10,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, insert, select, text
 
+from backend.access import make_token
 from backend.results import frontier_document
 from db import reads, session, writes
 from db.copying import copy_database
@@ -121,11 +122,30 @@ def test_a_copy_into_what_is_not_empty_is_refused_and_changes_nothing(databases:
     submit(here, run("a"))
     submit(there, run("b"))
     before = contents(there)
-    with pytest.raises(session.DatabaseProblem, match="holds studies or runs already"):
+    with pytest.raises(session.DatabaseProblem, match="holds studies and runs already"):
         copy_database(here, there)
     with pytest.raises(session.DatabaseProblem, match="into itself"):
         copy_database(here, here)
     assert contents(there) == before
+
+
+@pytest.mark.parametrize("what", ["report", "token", "worker"])
+def test_a_copy_replaces_no_report_and_no_token_and_stops_no_worker(databases: list[Engine], what: str) -> None:  # fmt: skip
+    here, there = databases
+    submit(here, run("a"))
+    if what == "report":
+        writes.create_report(there, "Mine")
+    elif what == "token":
+        make_token(there, "ci", "viewer", 7)
+    else:
+        writes.register_worker(there, "w", "here", 1, 1)
+    before = contents(there)
+    with pytest.raises(session.DatabaseProblem, match=what):
+        copy_database(here, there)
+    assert contents(there) == before
+    if what == "worker":
+        writes.stop_worker(there, "w")
+        assert copy_database(here, there)["run"] == 1
 
 
 def test_a_copy_that_fails_half_way_leaves_nothing(databases: list[Engine]) -> None:

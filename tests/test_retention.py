@@ -25,7 +25,7 @@ from db import reads, writes
 from db.models import MODEL_STAGES
 from db.session import home, require_database
 from tests.seed_database import seed_study
-from tests.small_study import SETTING, database, numbers
+from tests.small_study import SETTING, database, numbers, run
 from tests.stores import free_port
 from tests.test_pages import ROOT
 
@@ -174,6 +174,20 @@ def test_copies_of_what_lies_elsewhere_go_freely_and_their_notes_stay(made: dict
     assert here(made) == set() and len(place.contents()) == len(made)
     assert len(reads.model_files(engine)) == len(made)
     assert reads.removed_models(engine) == set()
+
+
+def test_a_copy_stays_that_a_run_begins_from_meanwhile(made: dict[str, int], place: Artifacts, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    engine, looked = require_database(), storage.chosen
+
+    def then_submitted(*given: Any) -> list[storage.StoredFile]:
+        found = looked(*given)
+        above = reads.fingerprints(engine)[made["max_ent"]]
+        writes.add_run(engine, run("new", stage="attack", parent=above))
+        return found
+
+    monkeypatch.setattr(storage, "chosen", then_submitted)
+    assert storage.clean(engine, ["cached"]).files == len(made) - 1
+    assert here(made) == {"max_ent"}
 
 
 def test_a_dominated_model_goes_here_and_there(made: dict[str, int], place: Artifacts, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip

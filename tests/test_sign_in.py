@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
 
+from backend.given_files import from_path
 from db import reads, writes
+from db.actor import Actor, Refused, acting
 from tests.report_data import engine, small_home
 from tests.test_pages import PAGES, told
 
@@ -106,6 +108,41 @@ def test_a_handler_that_a_viewer_calls_is_refused_before_the_page_runs(engine: E
     assert reads.report(engine, report)["archived_at"] is None
     assert any("takes the role runner" in error.value for error in at.error)
     assert reads.audit(engine, 1).to_dict("records")[0]["outcome"] == "refused"
+
+
+def test_a_viewer_reads_no_file_of_the_server_by_importing(engine: Engine, tmp_path: Path) -> None:  # fmt: skip
+    secret = tmp_path / "secret.csv"
+    secret.write_text("model,method\nhunter2,swordfish\n")
+    for who, reads_it in (("ron", True), ("vic", False)):
+        at = opened("9_Data.py", who, part="Import")
+        at.radio(key="import_how").set_value("A path on this machine").run()
+        if reads_it:
+            at.text_input(key="import_path").set_value(str(secret)).run()
+        assert not at.exception
+        seen = [told(at), *(table.value.to_string() for table in at.dataframe), *map(repr, at.main)]
+        assert ("hunter2" in " ".join(seen)) is reads_it
+    assert any("takes the role runner" in one.value for one in at.info) and not at.text_input
+    with acting(Actor("vic", "viewer")), pytest.raises(Refused, match="read files of this machine takes the role runner"):  # fmt: skip
+        from_path(secret)
+    with acting(Actor("ron", "runner")):
+        assert from_path(secret).files[0].content == secret.read_bytes()
+
+
+def test_a_viewer_reads_no_file_of_the_server_by_planning(engine: Engine, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.json"
+    secret.write_text('{"hunter2": 1}')
+    for who, reads_it in (("ron", True), ("vic", False)):
+        at = opened("5_Launch.py", who, study="quick")
+        assert [one.label for one in at.metric][:2] == ["New runs", "Time"], (
+            "what is shipped is planned"
+        )
+        next(one for one in at.text_input if one.label == "Seeds").set_value("0, 1").run()
+        assert at.metric, "so are other numbers"
+        next(one for one in at.selectbox if one.label == "Setting").set_value("language").run()
+        next(one for one in at.text_input if one.label.startswith("forget")).set_value("sample").run()  # fmt: skip
+        next(one for one in at.text_input if one.label.startswith("keep")).set_value(str(secret)).run()  # fmt: skip
+        assert ("hunter2" in told(at)) is reads_it
+        assert any("words of your own" in one.value for one in at.info) is not reads_it
 
 
 def test_a_runner_may_put_away_but_not_freeze(engine: Engine) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -149,6 +150,35 @@ def test_gc_says_first_and_keeps_what_a_retry_needs(runs: pd.DataFrame, capsys: 
     assert resume.exists() and not orphan.exists()
     assert main(["gc", "--stopped"]) == 0
     assert not resume.exists()
+
+
+def test_logs_that_tell_of_no_run_go_after_a_week(runs: pd.DataFrame) -> None:
+    writes.register_worker(require_database(), "alive", "here", 1, 1)
+    names = ("jobs/17/17_0_log.out", "gone-0.log", "alive-0.log", "workers/gone.jsonl", f"runs/{of(runs, 'complete')}.jsonl")  # fmt: skip
+    places = [home() / "logs" / name for name in names]
+    for place in places:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("x")
+        os.utime(place, (time.time() - 6 * 24 * HOUR,) * 2)
+    assert not [path for path, reason in reasons().items() if reason == "old"]
+    for place in places:
+        os.utime(place, (time.time() - 8 * 24 * HOUR,) * 2)
+    assert storage.clean(require_database(), ["old"]).files == 3
+    assert [place.exists() for place in places] == [False, False, True, False, True]
+    assert not places[0].parent.exists()
+
+
+def test_what_was_written_since_it_was_looked_at_stays(runs: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    place = put(of(runs, "failed"), storage.MODEL)
+    looked = storage.chosen
+
+    def then_written(*given: Any) -> list[storage.StoredFile]:
+        found = looked(*given)
+        put(of(runs, "failed"), storage.MODEL, age=0.0)  # of the same size
+        return found
+
+    monkeypatch.setattr(storage, "chosen", then_written)
+    assert storage.clean(require_database(), ["unfinished"]).files == 0 and place.exists()
 
 
 def test_gc_without_a_database_creates_nothing(capsys: pytest.CaptureFixture[str]) -> None:
