@@ -13,7 +13,7 @@ from backend.machine_history import SAMPLE_SECONDS, in_words, lines
 from db import reads
 from pages.components import shown
 from pages.components.downloads import downloads
-from pages.components.drawing import later
+from pages.components.drawing import later, quickly
 
 WINDOWS = {"Last hour": 3600, "Last day": 86_400, "Last 30 days": 30 * 86_400}
 COLUMNS = 2
@@ -28,7 +28,8 @@ def machines(engine: Engine) -> None:
     def follow() -> None:
         columns = st.columns([3, 2])
         chosen = columns[0].segmented_control("Time", list(WINDOWS), default="Last hour", required=True, key="machine_time", label_visibility="collapsed")  # fmt: skip
-        now = time.time()
+        # The same moment for everybody who looks between two samples: what is read and drawn is then the same too.
+        now = SAMPLE_SECONDS * (time.time() // SAMPLE_SECONDS + 1)
         since = now - WINDOWS[str(chosen)]
         hosts = reads.machine_hosts(engine, since)
         if not hosts:
@@ -60,7 +61,6 @@ def while_it_ran(engine: Engine, run: dict[str, Any]) -> None:
     _charts(rows, (_moment(since), _moment(until)), f"{host}-run-{run['id']}")
 
 
-# The key has seconds in it; of a run that has ended the same ones again.
 @st.cache_data(max_entries=40, ttl=SAMPLE_SECONDS, show_spinner=False)
 def _read(place: str, host: str, since: int, until: int, _engine: Engine) -> pd.DataFrame:
     found = reads.machine_history(_engine, host, since, until)
@@ -83,7 +83,7 @@ def _charts(rows: pd.DataFrame, window: Window, name: str) -> None:
         unit, title = str(part["unit"].iloc[0]), str(part["title"].iloc[0])
         low, high, last = (_said(value, unit) for value in words[str(measure)])
         alt = f"{title}: {last} at last, {low} to {high}"
-        chart = machine_chart(part, window)
+        chart = quickly(machine_chart(part, window))
         columns[k % COLUMNS].altair_chart(chart, key=f"machine-{name}-{measure}", alt=alt)
     downloads(
         later(lambda: machines_chart(rows, window)), rows[CSV], f"machine-{name}", table=False

@@ -11,6 +11,7 @@ from backend.charts.training import loss_chart
 from backend.remaining import remaining
 from db import reads, writes
 from pages.components import shown
+from pages.components.drawing import quickly
 from pages.components.run_view import link
 
 MOST_CURVES = 6
@@ -64,7 +65,7 @@ def _one_running(engine: Engine, row: dict[Any, Any], curves: pd.DataFrame) -> N
         st.rerun()
     if len(curves):
         chart = loss_chart(_named(curves), ticks=3).properties(height=150)
-        st.altair_chart(chart, key=f"curve-{run_id}", alt=f"Curve of run {run_id}")
+        st.altair_chart(quickly(chart), key=f"curve-{run_id}", alt=f"Curve of run {run_id}")
 
 
 def _progress(row: dict[Any, Any]) -> None:
