@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,16 @@ def test_what_calls_a_guarded_function_stands_in_the_log_once(engine: Engine, tm
     ("given", "kept"),
     [
         ({"to": "s3://id:hunter2@bucket/x?token=hunter2"}, {"to": "s3://…@bucket/x?token=…"}),
+        ({"url": "postgresql://ada:hun/ter2@host/lethe"}, {"url": "postgresql://…@host/lethe"}),
+        ({"url": "postgresql://ada:hun@ter2@host/lethe"}, {"url": "postgresql://…@host/lethe"}),
+        ({"url": "postgresql://ada:'hunter2\"<@host/lethe"}, {"url": "postgresql://…@host/lethe"}),
+        ({"url": "https://example.org/a"}, {"url": "https://example.org/a"}),
+        ({"url": "s3://bucket/x?token=hun@ter2&n=1"}, {"url": "s3://…@&n=1"}),
+        (
+            {"url": "write to a@b.c, see https://b.c/d"},
+            {"url": "write to a@b.c, see https://b.c/d"},
+        ),
+        ({"of": {"url": "file://x"}}, {"of": {"url": "file://x"}}),
         ({"password": "hunter2"}, {"password": "…"}),
         ({"text": "x" * 10_000}, {"text": "x" * 200}),
         ({"ids": list(range(1000))}, {"ids": {"count": 1000, "first": list(range(20))}}),
@@ -250,6 +261,14 @@ def test_arguments_are_kept_short_and_without_secrets(given: dict[str, Any], kep
     from db.writes.guarded import shortened
 
     assert shortened(given) == kept
+
+
+def test_long_arguments_are_read_in_no_time() -> None:
+    from db.writes.guarded import shortened
+
+    begun = time.monotonic()
+    shortened({"one": "://" * 300_000, "two": "?" + "key" * 300_000, "three": "?token=@" * 100_000})
+    assert time.monotonic() - begun < 5
 
 
 def test_a_document_with_a_secret_is_only_a_hash() -> None:
