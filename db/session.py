@@ -28,6 +28,10 @@ class DatabaseProblem(Exception):
     """The database cannot do what was asked; the one sentence says why and what helps."""
 
 
+class NotThere(DatabaseProblem):
+    """What somebody names to do something with is not in the database."""
+
+
 def home() -> Path:
     """The data directory, whether it exists or not: that of `at_home`, else of the environment."""
     return _chosen_home.get() or Path(os.environ.get("LETHE_HOME") or ".lethe")

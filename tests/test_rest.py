@@ -273,6 +273,23 @@ def test_a_bundle_is_downloaded_as_one_archive(ask: Ask, engine: Engine) -> None
         ("POST", "/studies", {"study": {"name": "x", "recipes": "no"}}, 400, "recipes must be a list"),
         ("POST", "/cancel", {"runs": []}, 400, "runs"),
         ("POST", "/studies", b" " * 1_000_001, 413, "larger"),
+        ("POST", "/cancel", {"runs": [10**30]}, 400, "no run's number"),
+        ("POST", "/cancel", {"runs": ["9" * 5000]}, 400, "no run's number"),
+        ("POST", "/retry", {"runs": [2**31]}, 400, "those end at 2147483647"),
+        ("POST", "/cancel", {"runs": [2**31 - 1]}, 404, "no run 2147483647"),
+        ("POST", "/cancel", {"runs": [True]}, 400, "valid integer"),
+        ("POST", "/cancel", {"runs": ["\ud800"]}, 400, "half a character"),
+        ("POST", "/cancel", {"runs": ["a\0b"]}, 400, "zero byte"),
+        ("GET", "/runs?study=%00", None, 400, "zero byte"),
+        ("POST", "/studies", {"study": {**SOURCE, "name": "\ud800"}}, 400, "half a character"),
+        ("POST", "/studies", {"study": {**SOURCE, "seeds": [2**63]}}, 400, "from 0 to 2000000000"),
+        ("POST", "/studies", {"study": {**SOURCE, "seeds": [2**31]}}, 400, "from 0 to 2000000000"),
+        ("POST", "/studies", b'{"study": {"name": "x", "recipes": [1e999, NaN]}}', 400, "not JSON"),
+        ("POST", "/studies", {"study": {**SOURCE, "setting": "nonsense"}}, 400, "no setting 'nonsense'"),
+        ("POST", "/studies", {"study": "quick", "set": ["setting={name = 'nonsense'}"]}, 400, "no setting"),
+        ("GET", "/frontier?study=quick&attacker_flops=inf", None, 400, "finite"),
+        ("GET", "/catalogue/nonsense", None, 404, "no list of nonsense"),
+        ("POST", "/tokens/revoke", {"name": "nobody"}, 404, "no token 'nobody'"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_sentence_in_json(ask: Ask, engine: Engine, method: str, path: str, body: Any, status: int, sentence: str) -> None:  # fmt: skip
@@ -280,6 +297,12 @@ def test_what_is_wrong_is_one_sentence_in_json(ask: Ask, engine: Engine, method:
     assert found == status, told
     assert set(told) == {"error"} and sentence in told["error"] and "\n" not in told["error"]
     assert "access-control-allow-origin" not in headers and headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("words", [["show", "9" * 30], ["log", "9" * 30], ["cancel", "9" * 5000], ["frontier", "quick", "--attacker-flops", "inf"]])  # fmt: skip
+def test_numbers_beyond_all_are_one_sentence_on_the_command_line_too(engine: Engine, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:  # fmt: skip
+    assert main([*words, "--json"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_other_sites_are_told_of_no_permission(ask: Ask, engine: Engine) -> None:

@@ -18,8 +18,9 @@ from backend.access import Actor, Refused, acting, bearer
 from backend.rest.declared import JSON, ROUTES, TEXT, ZIP, Route
 from backend.rest.limits import Buckets
 from backend.rest.openapi import PREFIX
-from backend.stage import UserError
-from db.session import DatabaseProblem, open_database
+from backend.rest.reading import NoText, document, whole
+from backend.stage import NotFound, UserError
+from db.session import DatabaseProblem, NotThere, open_database
 from db.writes.guarded import demand
 
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -120,12 +121,16 @@ async def _given(route: Route, request: Request) -> Any:
 def _validated(route: Route, given: Any) -> Any:
     """What is asked for; out of the server's loop, for a body may be large."""
     try:
-        return route.takes.model_validate(json.loads(given) if isinstance(given, bytes) else given)
+        return route.takes.model_validate(
+            document(given) if isinstance(given, bytes) else whole(given)
+        )
     except ValidationError as problem:
         first = problem.errors(include_input=False, include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"]) or "The body"
         valid = ", ".join(route.takes.model_fields) or "nothing"
         raise Denied(400, f"{name[:200]}: {first['msg']}; {route.path} takes {valid}.") from problem
+    except NoText as problem:
+        raise Denied(400, str(problem)) from problem
     except (ValueError, RecursionError) as problem:
         raise Denied(400, "The body is not JSON.") from problem
 
@@ -138,9 +143,10 @@ def _done(route: Route, actor: Actor | None, asked: Any) -> Response:
             return _sent(route, route.do(asked))
     except Refused as refusal:
         raise Denied(403, str(refusal)) from refusal
+    except (NotFound, NotThere) as missing:
+        raise Denied(404, str(missing)) from missing
     except UserError as mistake:
-        missing = str(mistake).startswith("There is no ")
-        raise Denied(404 if missing else 400, str(mistake)) from mistake
+        raise Denied(400, str(mistake)) from mistake
     except DatabaseProblem as problem:
         raise Denied(409, str(problem)) from problem
 
