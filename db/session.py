@@ -120,8 +120,11 @@ def _opened(url: str, create: bool) -> Engine | None:
 def _sqlite_file(url: str) -> Path | None:
     try:
         parts = make_url(url)
-    except SQLAlchemyError as problem:
-        raise DatabaseProblem(f"LETHE_DATABASE_URL is not an address: {url!r}.") from problem
+    except (
+        SQLAlchemyError,
+        ValueError,
+    ) as problem:  # said without it: who has no token hears this too
+        raise DatabaseProblem("The database's address (LETHE_DATABASE_URL) is none; one looks like postgresql+psycopg://user@host/lethe.") from problem  # fmt: skip
     if parts.get_backend_name() != "sqlite":
         return None
     if not parts.database or parts.database == ":memory:":

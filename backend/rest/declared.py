@@ -12,6 +12,7 @@ from backend import service
 from backend.given_files import MOST_FILES
 from backend.stage import NotFound, UserError
 
+HEALTH = "/health"  # 503 where the database does not answer
 JSON, ZIP = "application/json", "application/zip"
 IMPORT_BYTES = 50_000_000
 TEXT = "text/plain; version=0.0.4; charset=utf-8"  # as Prometheus reads it
@@ -205,7 +206,7 @@ def _make_token(asked: NewToken) -> Any:
 
 
 ROUTES = (
-    Route("GET", "/health", "", "Is the server alive, does the database answer, does anybody work", Nothing, lambda asked: service.health()),
+    Route("GET", HEALTH, "", "Is the server alive, does the database answer, does anybody work", Nothing, lambda asked: service.health()),
     Route("GET", "/openapi.json", "viewer", "This description", Nothing, lambda asked: _described()),
     Route("GET", "/status", "viewer", "What runs, what waits, what failed", Nothing, lambda asked: service.status()),
     Route("GET", "/studies", "viewer", "The shipped studies and those in the database", Nothing, lambda asked: service.studies()),

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute
 from starlette.routing import Route as Served
 
 from backend.access import Actor, Refused, acting, bearer
-from backend.rest.declared import JSON, ROUTES, TEXT, ZIP, Route
+from backend.rest.declared import HEALTH, JSON, ROUTES, TEXT, ZIP, Route
 from backend.rest.limits import Buckets
 from backend.rest.openapi import PREFIX
 from backend.rest.reading import NoText, document, whole
@@ -157,7 +157,7 @@ def _sent(route: Route, found: Any) -> Response:
         return Response(found, headers={**HEADERS, **named}, media_type=ZIP)
     if route.gives == TEXT:
         return Response(found, headers={**HEADERS, "Content-Type": TEXT})
-    status = 503 if route.path == "/health" and found["state"] != "ok" else 200
+    status = 503 if route.path == HEALTH and found["state"] != "ok" else 200
     return Response(_text(found), status, HEADERS, JSON)
 
 
