@@ -340,6 +340,24 @@ def test_who_asks_too_often_is_told_when_to_come_back(engine: Engine, limited: s
         server.should_exit = True
 
 
+@pytest.mark.parametrize(
+    ("proxies", "limited"), [(None, True), ("", True), ("10.0.0.1", True), ("127.0.0.1", False)]
+)
+def test_nobody_is_a_new_address_with_every_request(engine: Engine, monkeypatch: pytest.MonkeyPatch, proxies: str | None, limited: bool) -> None:  # fmt: skip
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    if proxies is not None:
+        monkeypatch.setenv("FORWARDED_ALLOW_IPS", proxies)
+    server, address = started(Limits(Buckets(3, 0.1), Buckets(1000, 10.0)))
+    ask, one = asking(address), token("viewer")
+    try:
+        spoofed = [ask("GET", "/status", one, **{"X-Forwarded-For": f"10.1.0.{k}"})[0] for k in range(6)]  # fmt: skip
+        assert spoofed == ([200] * 3 + [429] * 3 if limited else [200] * 6)
+        same = [ask("GET", "/status", one, **{"X-Forwarded-For": f"9.9.9.{k}, 10.2.0.1"})[0] for k in range(6)]  # fmt: skip
+        assert same == ([429] * 6 if limited else [200] * 3 + [429] * 3), "what a client puts before is no address"  # fmt: skip
+    finally:
+        server.should_exit = True
+
+
 # ---- the description
 
 

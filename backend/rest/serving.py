@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,6 +27,7 @@ from db.writes.guarded import demand
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 HOW = "Send `Authorization: Bearer TOKEN`; `python -m backend token create NAME --role runner --days 90` makes one."
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+PROXIES = "FORWARDED_ALLOW_IPS"  # uvicorn's: whose X-Forwarded-For tells where a request comes from
 log = logging.getLogger(__name__)
 
 
@@ -62,7 +64,7 @@ async def _none(request: Request) -> Response:
 
 async def _answer(route: Route, limits: Limits, request: Request) -> Response:
     try:
-        _pace(limits.address, request.client.host if request.client else "")
+        _pace(limits.address, _whence(request))
         actor = await to_thread.run_sync(_admitted, route, limits, _token(request))
         given = await _given(route, request)
         asked = await to_thread.run_sync(_validated, route, given)
@@ -72,6 +74,17 @@ async def _answer(route: Route, limits: Limits, request: Request) -> Response:
     except Exception:  # what nobody foresaw is in the log, not in the answer
         log.exception("%s %s", route.method, route.path)
         return _error(500, "Something went wrong; the server's log says what.")
+
+
+def _whence(request: Request) -> str:
+    """The address whose bucket a request takes from.
+
+    By itself uvicorn believes X-Forwarded-For of whoever is on this machine, so anybody there could be a new address with
+    every request. Until the operator names the proxies, all who send that header share one bucket.
+    """
+    if PROXIES not in os.environ and "x-forwarded-for" in request.headers:
+        return "forwarded"
+    return request.client.host if request.client else ""
 
 
 def _token(request: Request) -> str:
