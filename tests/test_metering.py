@@ -25,12 +25,12 @@ def test_the_figures_are_those_of_the_database(engine: Engine) -> None:
     machine = {"memory_used": 3, "memory_total": 8, "gpus": [GPU, {**GPU, "busy": 10}]}
     writes.register_worker(engine, 'w\n"1', "host", 1, 2)
     writes.beat_worker(engine, 'w\n"1', machine)
-    for name, silent in (("killed", timedelta(seconds=40)), ("forgotten", timedelta(hours=25))):
+    for name, since in (("killed", timedelta(seconds=40)), ("forgotten", timedelta(hours=25))):
         writes.register_worker(engine, name, "host", 2, 4)
         writes.beat_worker(engine, name, {**machine, "cpu": 97})
         with engine.begin() as c:
             late = update(Worker).where(Worker.id == name)
-            c.execute(late.values(heartbeat_at=now() - silent))
+            c.execute(late.values(heartbeat_at=now() - since))
     writes.set_paused(engine, True)
     found = figures(exposition(engine))
     counts = reads.counts(engine)
