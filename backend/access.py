@@ -36,6 +36,9 @@ __all__ = ["LOCAL", "NOBODY", "ROLES", "SYSTEM", "Actor", "Refused", "acting", "
 TOKEN = re.compile(r"lethe_([0-9a-f]{8})_([\w-]{43})", re.ASCII)
 LONGEST_DAYS = 366
 NO_MATCH = "0" * 64
+TRUST = (
+    "trust_missing_email_verified"  # in the table of roles: some providers never send that claim
+)
 
 
 @dataclass(frozen=True)
@@ -53,17 +56,62 @@ class Made:
 def role_of(person: Mapping[str, Any], roles: Mapping[str, Any]) -> str:
     """The role of somebody who signed in: that of the address, else of its domain, else `default`, else none.
 
-    `person` is what the provider says of them, `roles` the table of the same name in the secrets.
+    `person` is what the provider says of them, `roles` the table of the same name in the secrets. An address counts only
+    where the provider says that it is verified, or says nothing of that and the table takes it so.
 
     Raises:
         UserError: the table names no role
     """
-    table = {str(key).lower().lstrip("@"): _role(str(key), role) for key, role in roles.items()}
+    table = {
+        str(key).lower().lstrip("@"): _role(str(key), role)
+        for key, role in roles.items()
+        if not _is_choice(str(key), role)
+    }
     fallback = table.pop("default", "none")
-    address = str(person.get("email") or "").strip().lower()
-    if not address or _says_no(person.get("email_verified", True)):
-        return fallback if not address else "none"
+    address = _address(person)
+    if not address:
+        return fallback
+    if unverified(person, roles):
+        return "none"
     return table.get(address) or table.get(address.rpartition("@")[2]) or fallback
+
+
+def name_of(person: Mapping[str, Any], roles: Mapping[str, Any]) -> str:
+    """Under which name somebody acts: the address where it counts, else the provider's own number for them.
+
+    What people may change themselves, such as `name`, is none: it would sign as somebody else.
+    """
+    if _address(person) and not unverified(person, roles):
+        return str(person["email"]).strip()
+    subject, issuer = str(person.get("sub") or "unnamed"), str(person.get("iss") or "")
+    return f"{subject} of {issuer}" if issuer else f"{subject} of the provider"
+
+
+def unverified(person: Mapping[str, Any], roles: Mapping[str, Any]) -> str:
+    """Why somebody's address counts for nothing, in one sentence; empty where it counts, or there is none."""
+    claim, address = person.get("email_verified"), _address(person)
+    said = str("" if claim is None else claim).strip().lower()
+    if not address or said in ("true", "1") or (claim is None and roles.get(TRUST) is True):
+        return ""
+    if claim is None:
+        return (
+            f"The provider sends no email_verified for {address}, so the address gives no role; an admin may take its"
+            f" addresses without, by {TRUST} = true under [roles]."
+        )
+    return f"The provider says that it has not verified {address} (email_verified), so the address gives no role."
+
+
+def _address(person: Mapping[str, Any]) -> str:
+    return str(person.get("email") or "").strip().lower()
+
+
+def _is_choice(key: str, given: Any) -> bool:
+    """Whether a key of the table is the choice of taking addresses as they come, and no address."""
+    if key != TRUST:
+        return False
+    if not isinstance(given, bool):
+        raise UserError(f"[roles] has {TRUST} = {given!r}; it is true or false.")
+    return True
 
 
 def _role(key: str, role: Any) -> str:
@@ -72,10 +120,6 @@ def _role(key: str, role: Any) -> str:
             f"[roles] gives {key} the role {role!r}; there are {', '.join(ROLES)}, and keys with dots stand in quotes."
         )
     return role
-
-
-def _says_no(claim: Any) -> bool:
-    return str(claim).strip().lower() in ("false", "0", "no")
 
 
 def make_token(engine: Engine, name: str, role: str, days: int) -> Made:

@@ -3,6 +3,7 @@
 Pure pandas and numpy. Unknown numbers are None and never absent or zero.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -50,8 +51,8 @@ def build(
     Raises:
         UserError: the budget is below 0 or beyond the largest step of any attack, or the FLOPs are not above 0
     """
-    if attacker_flops is not None and not attacker_flops > 0:
-        raise UserError(f"attacker FLOPs = {attacker_flops:g} must be above 0.")
+    if attacker_flops is not None and not 0 < attacker_flops < math.inf:
+        raise UserError(f"attacker FLOPs = {attacker_flops:g} must be a finite number above 0.")
     evidence = Evidence(document, runs, inputs, measurements, items, stale, attacker_flops)
     until, largest = _budget(evidence, budget)
     taught = placebo(evidence, until)

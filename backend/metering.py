@@ -58,11 +58,11 @@ class _Figures:
 
 
 def _of_workers(workers: list[dict[Any, Any]]) -> Iterator[Metric]:
-    """`workers` as `db.reads.workers` gives them; those that stopped are not among them."""
+    """`workers` as `db.reads.workers` gives them; of those that are silent nobody knows what their machine is at."""
     by_worker = [({"worker": str(one["id"]), "host": str(one["host"])}, one) for one in workers]
     yield _gauge("lethe_worker_slots", "Runs at a time", [(who, one["slots"]) for who, one in by_worker])  # fmt: skip
     yield _gauge("lethe_worker_silent_seconds", "Since a worker's last sign of life", [(who, one["age"]) for who, one in by_worker])  # fmt: skip
-    told = [(who, one["machine"]) for who, one in by_worker if one["machine"]]
+    told = [(who, one["machine"]) for who, one in by_worker if one["alive"] and one["machine"]]
     for name in ("used", "total"):
         yield _gauge(f"lethe_worker_memory_{name}_bytes", f"Memory of its machine, {name}", [(who, one[f"memory_{name}"]) for who, one in told])  # fmt: skip
     yield _gauge("lethe_worker_cpu_percent", "Load of its machine's processors", [(who, one.get("cpu")) for who, one in told])  # fmt: skip

@@ -7,7 +7,7 @@ import pandas as pd
 from sqlalchemy import Engine
 
 from backend import frontier, part_versions, plugins
-from backend.stage import UserError
+from backend.stage import NotFound, UserError
 from db import reads
 
 # Besides relearning, what speaks for an item in a verdict: sampled answers and what probes read off.
@@ -18,13 +18,13 @@ WITNESSES = ("pass_at_k", "probe_accuracy", "lens_accuracy")
 
 
 def known_study(engine: Engine | None, name: str, revision: int | None = None) -> reads.StudyRecord:
-    """A study of the database; UserError lists the known ones."""
+    """A study of the database; NotFound lists the known ones."""
     record = reads.study(engine, name, revision) if engine is not None else None
     if record is None or engine is None:
         names = [] if engine is None else list(reads.studies(engine)["name"])
         which = f"no revision {revision} of the study" if revision and name in names else "no study"
         valid = ", ".join(names) or "none yet, submit one first"
-        raise UserError(f"There is {which} {name!r} in the database; there are: {valid}.")
+        raise NotFound(f"There is {which} {name!r} in the database; there are: {valid}.")
     return record
 
 

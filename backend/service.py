@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from backend.remaining import remaining
 from backend.results import frontier_document, known_study, plain_row, run_rows
-from backend.stage import UserError
+from backend.stage import NotFound, UserError
 from db import reads, writes
 from db.session import open_database, require_database
 
@@ -36,12 +36,19 @@ def submit(source: Document, dry_run: bool = False) -> Document:
 
 
 def run_ids(engine: Engine | None, words: Iterable[str]) -> list[int]:
-    """The runs that numbers and study names stand for; UserError for what is neither."""
+    """The runs that numbers and study names stand for.
+
+    Raises:
+        NotFound: there is no such run or study
+        UserError: a number is too large for any run's
+    """
     found: list[int] = []
     for word in words:
         if word.isdecimal() and word.isascii():
+            if len(word) > len(str(reads.LARGEST_ID)) or int(word) > reads.LARGEST_ID:
+                raise UserError(f"{word[:20]}{'…' * (len(word) > 20)} is no run's number; those end at {reads.LARGEST_ID}.")  # fmt: skip
             if engine is None or reads.run(engine, int(word)) is None:
-                raise UserError(f"There is no run {word}; `runs STUDY` lists them.")
+                raise NotFound(f"There is no run {word}; `runs STUDY` lists them.")
             found.append(int(word))
         else:
             record = known_study(engine, word)
@@ -111,7 +118,7 @@ def parts(kind: str) -> list[Document]:
     from backend.registry import KINDS
 
     if kind not in KINDS:
-        raise UserError(f"There is no list of {kind}; there are {', '.join(KINDS)}.")
+        raise NotFound(f"There is no list of {kind}; there are {', '.join(KINDS)}.")
     return [part.as_json() for part in catalogue.parts(kind)]
 
 
@@ -173,7 +180,7 @@ def _known_run(run_id: int) -> tuple[Engine, Document]:
     engine = open_database(create=False)
     found = None if engine is None else reads.run(engine, run_id)
     if found is None or engine is None:
-        raise UserError(f"There is no run {run_id}; `runs STUDY` lists them.")
+        raise NotFound(f"There is no run {run_id}; `runs STUDY` lists them.")
     return engine, found
 
 

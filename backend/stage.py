@@ -154,3 +154,7 @@ class NotApplicable(Exception):
 
 class UserError(Exception):
     """A user's mistake: one sentence that names what was given and what is valid. Exit status 2."""
+
+
+class NotFound(UserError):
+    """What somebody names to look at, or to do something with, is not there: 404 in the REST interface."""

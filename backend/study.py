@@ -21,6 +21,9 @@ from backend.stage import UserError
 RECIPE_STAGES = ("pretrain", "suppress", "robustify", "wrap")
 STUDY_KEYS = ("name", "question", "setting", "seeds", "oracles", "precision", "placebo", "metrics", "lm_eval", "recipes", "attacks")  # fmt: skip
 LABEL_KEYS = {"label_fraction": 1.0, "label_source": "true", "label_noise": 0.1}
+LARGEST_SEED = (
+    2_000_000_000  # twins and siblings have larger ones, which the database's column still holds
+)
 LONGEST_QUESTION = 300  # what a study asks, for people; it changes no run
 PRECISIONS = ("fp32", "bf16", "fp16", "pure_bf16", "pure_fp16")
 
@@ -172,9 +175,11 @@ def _choice(value: Any, valid: tuple[Any, ...], where: str) -> Any:
 
 
 def _seeds(value: Any) -> list[int]:
-    whole = isinstance(value, list) and all(type(seed) is int and seed >= 0 for seed in value)
+    whole = isinstance(value, list) and all(
+        type(seed) is int and 0 <= seed <= LARGEST_SEED for seed in value
+    )
     if not whole or not value:
-        raise UserError(f"seeds = {value!r} must be a list of at least one whole number from 0.")
+        raise UserError(f"seeds = {value!r} must be a list of at least one whole number from 0 to {LARGEST_SEED}.")  # fmt: skip
     if len(set(value)) != len(value):
         raise UserError(f"seeds = {value!r} names a seed twice.")
     return list(value)

@@ -32,6 +32,8 @@ MODEL_FILE, REMOVED_MODEL = "model", "removed model"
 # A run that makes a removed model again: its origin, the role in which others wait for it, and in which it names the run whose model it makes.
 AGAIN, AGAIN_OF = "again", "again of"
 
+LARGEST_ID = 2**31 - 1  # that PostgreSQL's columns hold
+
 # A link to a run, or a cached version of the data, never means something else after a deletion.
 NEVER_REUSED = {"sqlite_autoincrement": True}
 

@@ -28,6 +28,10 @@ class DatabaseProblem(Exception):
     """The database cannot do what was asked; the one sentence says why and what helps."""
 
 
+class NotThere(DatabaseProblem):
+    """What somebody names to do something with is not in the database."""
+
+
 def home() -> Path:
     """The data directory, whether it exists or not: that of `at_home`, else of the environment."""
     return _chosen_home.get() or Path(os.environ.get("LETHE_HOME") or ".lethe")
@@ -116,8 +120,11 @@ def _opened(url: str, create: bool) -> Engine | None:
 def _sqlite_file(url: str) -> Path | None:
     try:
         parts = make_url(url)
-    except SQLAlchemyError as problem:
-        raise DatabaseProblem(f"LETHE_DATABASE_URL is not an address: {url!r}.") from problem
+    except (
+        SQLAlchemyError,
+        ValueError,
+    ) as problem:  # said without it: who has no token hears this too
+        raise DatabaseProblem("The database's address (LETHE_DATABASE_URL) is none; one looks like postgresql+psycopg://user@host/lethe.") from problem  # fmt: skip
     if parts.get_backend_name() != "sqlite":
         return None
     if not parts.database or parts.database == ":memory:":

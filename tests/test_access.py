@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
 from backend import access, backup, storage
-from backend.access import ROLES, Actor, Refused, acting, role_of
+from backend.access import ROLES, Actor, Refused, acting, name_of, role_of, unverified
 from backend.commands.storage import copied_to
 from backend.stage import UserError
 from db import copying, reads, writes
@@ -126,22 +127,55 @@ TABLE = {"default": "viewer", "ada@example.org": "admin", "example.org": "runner
     [
         ({"email": "ada@example.org"}, "admin"),
         ({"email": " ADA@Example.org "}, "admin"),
-        ({"email": "eve@example.org", "email_verified": True}, "runner"),
-        ({"email": "eve@lab.org"}, "reviewer"),
+        ({"email": "eve@example.org"}, "runner"),
+        ({"email": "eve@lab.org", "email_verified": "true"}, "reviewer"),
         ({"email": "eve@sub.example.org"}, "viewer"),
         ({"email": "ada@example.org@evil.example"}, "viewer"),
         ({"email": "default"}, "viewer"),
         ({"email": "ada@example.org", "email_verified": False}, "none"),
         ({"email": "ada@example.org", "email_verified": "false"}, "none"),
+        ({"email": "ada@example.org", "email_verified": "unknown"}, "none"),
         ({"name": "no address"}, "viewer"),
+        ({"name": "ada@example.org"}, "viewer"),
     ],
 )
 def test_a_role_goes_by_address_then_domain_then_default(person: dict[str, Any], role: str) -> None:
-    assert role_of(person, TABLE) == role
+    assert role_of({"email_verified": True, **person}, TABLE) == role
+
+
+@pytest.mark.parametrize("person", [{}, {"email_verified": None}])
+def test_an_address_gives_a_role_only_where_the_provider_says_that_it_is_verified(person: dict[str, Any]) -> None:  # fmt: skip
+    ada = {"email": "ada@example.org", "sub": "17", **person}
+    assert role_of(ada, TABLE) == "none"
+    assert "sends no email_verified for ada@example.org" in unverified(ada, TABLE)
+    taken = {**TABLE, access.TRUST: True}
+    assert role_of(ada, taken) == "admin" and not unverified(ada, taken)
+    assert role_of(ada, {**TABLE, access.TRUST: False}) == "none"
+    denied = {**ada, "email_verified": False}
+    assert role_of(denied, taken) == "none" and "has not verified" in unverified(denied, taken)
+
+
+def test_the_choice_to_take_addresses_as_they_come_is_yes_or_no() -> None:
+    with pytest.raises(UserError, match="it is true or false"):
+        role_of({}, {**TABLE, access.TRUST: "admin"})
+
+
+@pytest.mark.parametrize(
+    ("person", "name"),
+    [
+        ({"email": "ada@example.org", "email_verified": True, "sub": "17"}, "ada@example.org"),
+        ({"name": "ada@example.org", "sub": "17", "iss": "https://id"}, "17 of https://id"),
+        ({"email": "ada@example.org", "sub": "17", "iss": "https://id"}, "17 of https://id"),
+        ({"sub": "ada@example.org"}, "ada@example.org of the provider"),
+        ({"name": "ada@example.org"}, "unnamed of the provider"),
+    ],
+)
+def test_nobody_acts_under_a_name_that_they_may_choose(person: dict[str, Any], name: str) -> None:
+    assert name_of(person, TABLE) == name
 
 
 def test_without_a_default_nobody_has_a_role() -> None:
-    assert role_of({"email": "ada@example.org"}, {}) == "none"
+    assert role_of({"email": "ada@example.org", "email_verified": True}, {}) == "none"
 
 
 @pytest.mark.parametrize("wrong", [{"a@b.c": "root"}, {"example": {"org": "admin"}}])
@@ -206,6 +240,16 @@ def test_what_calls_a_guarded_function_stands_in_the_log_once(engine: Engine, tm
     ("given", "kept"),
     [
         ({"to": "s3://id:hunter2@bucket/x?token=hunter2"}, {"to": "s3://…@bucket/x?token=…"}),
+        ({"url": "postgresql://ada:hun/ter2@host/lethe"}, {"url": "postgresql://…@host/lethe"}),
+        ({"url": "postgresql://ada:hun@ter2@host/lethe"}, {"url": "postgresql://…@host/lethe"}),
+        ({"url": "postgresql://ada:'hunter2\"<@host/lethe"}, {"url": "postgresql://…@host/lethe"}),
+        ({"url": "https://example.org/a"}, {"url": "https://example.org/a"}),
+        ({"url": "s3://bucket/x?token=hun@ter2&n=1"}, {"url": "s3://…@&n=1"}),
+        (
+            {"url": "write to a@b.c, see https://b.c/d"},
+            {"url": "write to a@b.c, see https://b.c/d"},
+        ),
+        ({"of": {"url": "file://x"}}, {"of": {"url": "file://x"}}),
         ({"password": "hunter2"}, {"password": "…"}),
         ({"text": "x" * 10_000}, {"text": "x" * 200}),
         ({"ids": list(range(1000))}, {"ids": {"count": 1000, "first": list(range(20))}}),
@@ -217,6 +261,14 @@ def test_arguments_are_kept_short_and_without_secrets(given: dict[str, Any], kep
     from db.writes.guarded import shortened
 
     assert shortened(given) == kept
+
+
+def test_long_arguments_are_read_in_no_time() -> None:
+    from db.writes.guarded import shortened
+
+    begun = time.monotonic()
+    shortened({"one": "://" * 300_000, "two": "?" + "key" * 300_000, "three": "?token=@" * 100_000})
+    assert time.monotonic() - begun < 5
 
 
 def test_a_document_with_a_secret_is_only_a_hash() -> None:

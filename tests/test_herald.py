@@ -1,6 +1,7 @@
 """The end of a study is told once, to a real server."""
 
 import json
+import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,6 +101,58 @@ def test_nobody_listening_hinders_nobody(engine: Engine, monkeypatch: pytest.Mon
     one.close()
     assert [kind for kind, _ in said] == ["ended", "problem"]
     assert "127.0.0.1 could not be told" in said[1][1]
+
+
+@contextmanager
+def answering(words: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """A server that says these words to whatever it is told; its address, and what it was told."""
+    heard: list[bytes] = []
+
+    class Answer(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            heard.append(self.rfile.readline())
+            self.wfile.write(words)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/hooks/verysecret", heard
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "words", [b"no HTTP /hooks/verysecret\r\n", b"HTTP/1.1 404 /hooks/verysecret\r\n\r\n", b"x" * 9000]
+)  # fmt: skip
+def test_an_answer_that_is_none_is_a_problem_after_three_tries_and_repeats_no_secret(engine: Engine, monkeypatch: pytest.MonkeyPatch, words: bytes) -> None:  # fmt: skip
+    monkeypatch.setattr(herald, "PAUSES", (0.05, 0.05))
+    submit(engine, run("a"))
+    said: list[tuple[str, str]] = []
+    with answering(words) as (address, heard):
+        one = herald.Herald(engine, lambda *words: said.append(words), address)
+        one.run_ended(end(engine, "complete"))
+        one.close()
+    assert len(heard) == 3
+    assert [kind for kind, _ in said] == ["ended", "problem"]
+    assert "verysecret" not in said[1][1] and len(said[1][1]) < 500 and "\n" not in said[1][1]
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("https://ada:hunter2@example.org/hook", "a login"),
+        ("https://hunter2@example.org:443/hook", "a login"),
+        ("https://ada:hun/ter2@example.org/hook", "host or port"),
+        ("https://example.org/hunter2 x", "a blank"),
+        ("https://example.org/hunter2\tx", "a blank"),
+        ("https://example.org/hunter2\x7fx", "control character"),
+        ("https://[hunter2/x", "host or port"),
+        ("https:///hunter2", "and a host"),
+    ],
+)
+def test_an_address_with_a_login_or_blanks_is_refused_without_repeating_it(monkeypatch: pytest.MonkeyPatch, address: str, says: str) -> None:  # fmt: skip
+    monkeypatch.setenv("LETHE_WEBHOOK", address)
+    with pytest.raises(UserError, match=says) as refused:
+        herald.webhook()
+    assert "hunter2" not in str(refused.value) and "ter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "example.org/hook", "ftp://x"])

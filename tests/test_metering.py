@@ -25,8 +25,12 @@ def test_the_figures_are_those_of_the_database(engine: Engine) -> None:
     machine = {"memory_used": 3, "memory_total": 8, "gpus": [GPU, {**GPU, "busy": 10}]}
     writes.register_worker(engine, 'w\n"1', "host", 1, 2)
     writes.beat_worker(engine, 'w\n"1', machine)
-    with engine.begin() as c:
-        c.execute(update(Worker).values(heartbeat_at=now() - timedelta(seconds=40)))
+    for name, since in (("killed", timedelta(seconds=40)), ("forgotten", timedelta(hours=25))):
+        writes.register_worker(engine, name, "host", 2, 4)
+        writes.beat_worker(engine, name, {**machine, "cpu": 97})
+        with engine.begin() as c:
+            late = update(Worker).where(Worker.id == name)
+            c.execute(late.values(heartbeat_at=now() - since))
     writes.set_paused(engine, True)
     found = figures(exposition(engine))
     counts = reads.counts(engine)
@@ -34,8 +38,12 @@ def test_the_figures_are_those_of_the_database(engine: Engine) -> None:
     assert counts["complete"] > 0
     assert found["lethe_queue_paused"] == [({}, 1.0)]
     who = {"worker": 'w\n"1', "host": "host"}
-    assert found["lethe_worker_slots"] == [(who, 2.0)]
-    assert 40 <= found["lethe_worker_silent_seconds"][0][1] < 60
+    killed = {"worker": "killed", "host": "host"}
+    assert found["lethe_worker_slots"] == [(who, 2.0), (killed, 4.0)]
+    silent = found["lethe_worker_silent_seconds"]
+    assert [labels for labels, _ in silent] == [who, killed], "a day's silence is an end"
+    assert silent[0][1] < 20 and 40 <= silent[1][1] < 60
+    assert found["lethe_worker_cpu_percent"] == [], "nobody knows what a silent machine is at"
     assert found["lethe_worker_memory_used_bytes"] == [(who, 3.0)]
     assert [(labels["gpu"], value) for labels, value in found["lethe_worker_gpu_busy_percent"]] == [("0", 70.0), ("1", 10.0)]  # fmt: skip
     history = reads.cost_history(engine)

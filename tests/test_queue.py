@@ -367,6 +367,12 @@ def test_a_worker_shows_its_pulse_and_can_be_asked_to_stop(engine):
         late = now() - timedelta(minutes=5)
         c.execute(text("UPDATE worker SET heartbeat_at = :late"), {"late": late.isoformat(" ")})
     assert reads.workers(engine)["alive"].tolist() == [False]
+    with engine.begin() as c:
+        late = now() - timedelta(hours=25)
+        c.execute(text("UPDATE worker SET heartbeat_at = :late"), {"late": late.isoformat(" ")})
+    assert reads.workers(engine).empty, "who is silent for a day has gone without a word"
+    assert writes.beat_worker(engine, "w") == "running"
+    assert reads.workers(engine)["alive"].tolist() == [True]
     assert writes.request_stop(engine, "w")
     assert writes.beat_worker(engine, "w") == "stopping"
     writes.stop_worker(engine, "w")

@@ -273,6 +273,23 @@ def test_a_bundle_is_downloaded_as_one_archive(ask: Ask, engine: Engine) -> None
         ("POST", "/studies", {"study": {"name": "x", "recipes": "no"}}, 400, "recipes must be a list"),
         ("POST", "/cancel", {"runs": []}, 400, "runs"),
         ("POST", "/studies", b" " * 1_000_001, 413, "larger"),
+        ("POST", "/cancel", {"runs": [10**30]}, 400, "no run's number"),
+        ("POST", "/cancel", {"runs": ["9" * 5000]}, 400, "no run's number"),
+        ("POST", "/retry", {"runs": [2**31]}, 400, "those end at 2147483647"),
+        ("POST", "/cancel", {"runs": [2**31 - 1]}, 404, "no run 2147483647"),
+        ("POST", "/cancel", {"runs": [True]}, 400, "valid integer"),
+        ("POST", "/cancel", {"runs": ["\ud800"]}, 400, "half a character"),
+        ("POST", "/cancel", {"runs": ["a\0b"]}, 400, "zero byte"),
+        ("GET", "/runs?study=%00", None, 400, "zero byte"),
+        ("POST", "/studies", {"study": {**SOURCE, "name": "\ud800"}}, 400, "half a character"),
+        ("POST", "/studies", {"study": {**SOURCE, "seeds": [2**63]}}, 400, "from 0 to 2000000000"),
+        ("POST", "/studies", {"study": {**SOURCE, "seeds": [2**31]}}, 400, "from 0 to 2000000000"),
+        ("POST", "/studies", b'{"study": {"name": "x", "recipes": [1e999, NaN]}}', 400, "not JSON"),
+        ("POST", "/studies", {"study": {**SOURCE, "setting": "nonsense"}}, 400, "no setting 'nonsense'"),
+        ("POST", "/studies", {"study": "quick", "set": ["setting={name = 'nonsense'}"]}, 400, "no setting"),
+        ("GET", "/frontier?study=quick&attacker_flops=inf", None, 400, "finite"),
+        ("GET", "/catalogue/nonsense", None, 404, "no list of nonsense"),
+        ("POST", "/tokens/revoke", {"name": "nobody"}, 404, "no token 'nobody'"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_sentence_in_json(ask: Ask, engine: Engine, method: str, path: str, body: Any, status: int, sentence: str) -> None:  # fmt: skip
@@ -280,6 +297,12 @@ def test_what_is_wrong_is_one_sentence_in_json(ask: Ask, engine: Engine, method:
     assert found == status, told
     assert set(told) == {"error"} and sentence in told["error"] and "\n" not in told["error"]
     assert "access-control-allow-origin" not in headers and headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("words", [["show", "9" * 30], ["log", "9" * 30], ["cancel", "9" * 5000], ["frontier", "quick", "--attacker-flops", "inf"]])  # fmt: skip
+def test_numbers_beyond_all_are_one_sentence_on_the_command_line_too(engine: Engine, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:  # fmt: skip
+    assert main([*words, "--json"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_other_sites_are_told_of_no_permission(ask: Ask, engine: Engine) -> None:
@@ -317,6 +340,24 @@ def test_who_asks_too_often_is_told_when_to_come_back(engine: Engine, limited: s
         server.should_exit = True
 
 
+@pytest.mark.parametrize(
+    ("proxies", "limited"), [(None, True), ("", True), ("10.0.0.1", True), ("127.0.0.1", False)]
+)
+def test_nobody_is_a_new_address_with_every_request(engine: Engine, monkeypatch: pytest.MonkeyPatch, proxies: str | None, limited: bool) -> None:  # fmt: skip
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    if proxies is not None:
+        monkeypatch.setenv("FORWARDED_ALLOW_IPS", proxies)
+    server, address = started(Limits(Buckets(3, 0.1), Buckets(1000, 10.0)))
+    ask, one = asking(address), token("viewer")
+    try:
+        spoofed = [ask("GET", "/status", one, **{"X-Forwarded-For": f"10.1.0.{k}"})[0] for k in range(6)]  # fmt: skip
+        assert spoofed == ([200] * 3 + [429] * 3 if limited else [200] * 6)
+        same = [ask("GET", "/status", one, **{"X-Forwarded-For": f"9.9.9.{k}, 10.2.0.1"})[0] for k in range(6)]  # fmt: skip
+        assert same == ([429] * 6 if limited else [200] * 3 + [429] * 3), "what a client puts before is no address"  # fmt: skip
+    finally:
+        server.should_exit = True
+
+
 # ---- the description
 
 
@@ -329,6 +370,43 @@ def test_every_route_that_is_served_is_described_and_the_other_way_round(ask: As
     operations = [one for path in told["paths"].values() for one in path.values()]
     assert len({one["operationId"] for one in operations}) == len(operations) == len(ROUTES)
     assert all(one["summary"] and one["responses"]["200"] for one in operations)
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        yield from ([part["$ref"]] if "$ref" in part else [])
+    for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from references(one)
+
+
+def test_every_reference_of_the_description_leads_somewhere() -> None:
+    told = json.loads(json.dumps(document(ROUTES)))
+    found = set(references(told))
+    assert {"#/components/schemas/Error", "#/components/schemas/ResultFile"} <= found
+    for one in found:
+        part = told
+        for name in one.removeprefix("#/").split("/"):
+            part = part[name]
+        assert part["type"] == "object", one
+    assert "$defs" not in json.dumps(told)
+
+
+def test_every_answer_that_a_route_gives_is_described(ask: Ask, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    described = {
+        route.path: set(document([route])["paths"][PREFIX + route.path][route.method.lower()]["responses"])
+        for route in ROUTES
+    }  # fmt: skip
+    assert described["/status"] == {"200", "400", "401", "403", "404", "409", "413", "429", "500", "503"}  # fmt: skip
+    assert described["/health"] == {"200", "400", "429", "500", "503"}
+    assert ask("GET", "/health?x=1")[0] == 400
+    for wrong in ("verysecret", "postgresql://ada:verysecret@host:port/lethe"):
+        monkeypatch.setenv("LETHE_DATABASE_URL", wrong)
+        status, told, _ = ask("GET", "/status")
+        assert status == 503 and "verysecret" not in told["error"]
+    status, told, _ = ask("GET", "/health")
+    assert status == 503 and told["state"] == "no database"
+    broken = document(ROUTES)["paths"][f"{PREFIX}/health"]["get"]["responses"]["503"]
+    assert "$ref" not in json.dumps(broken), "as 200, with what is wrong"
 
 
 def test_the_description_is_openapi() -> None:

@@ -79,6 +79,26 @@ def test_a_table_without_roles_lets_nobody_in_and_says_what_is_wrong(engine: Eng
     assert "gives ada@example.org the role 'root'" in told(at.run())
 
 
+def test_an_address_that_nobody_verified_opens_nothing_and_the_page_says_what_is_missing(
+    engine: Engine,
+) -> None:
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at.secrets = {key: dict(value) for key, value in SECRETS.items()}
+    at.user = {"is_logged_in": True, "email": "ada@example.org", "sub": "17"}
+    words = told(at.run()).replace("\\", "")
+    assert "sends no email_verified for ada@example.org" in words and "as 17 of" in words
+    at.secrets["roles"]["trust_missing_email_verified"] = True
+    assert "ada@example.org, admin" in told(at.run())
+
+
+def test_a_name_that_people_choose_signs_nothing(engine: Engine) -> None:
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at.secrets = {"auth": SECRETS["auth"], "roles": {"default": "runner"}}
+    at.user = {"is_logged_in": True, "name": "ada@example.org", "sub": "17", "iss": "https://id"}
+    press(at.switch_page("pages/6_Jobs.py").run(), "Pause the queue")
+    assert reads.paused(engine) and reads.audit(engine, 1)["actor"][0] == "17 of https://id"
+
+
 def test_a_session_that_signs_out_is_stopped_at_the_next_run(engine: Engine) -> None:
     at = opened("6_Jobs.py", "ada")
     assert at.title[0].value == "Jobs"

@@ -4,14 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend import service
 from backend.given_files import MOST_FILES
-from backend.stage import UserError
+from backend.stage import NotFound, UserError
 
+HEALTH = "/health"  # 503 where the database does not answer
 JSON, ZIP = "application/json", "application/zip"
 IMPORT_BYTES = 50_000_000
 TEXT = "text/plain; version=0.0.4; charset=utf-8"  # as Prometheus reads it
@@ -35,10 +36,13 @@ class Submission(Taken):
     dry_run: bool = Field(default=False, description="Only say what would be queued.")
 
 
+Number = Annotated[int, Field(strict=True)]  # true is no 1
+
+
 class Which(Taken):
     """Runs, by number or by study."""
 
-    runs: list[int | str] = Field(min_length=1, max_length=10_000, description="Numbers of runs, names of studies.")  # fmt: skip
+    runs: list[Number | str] = Field(min_length=1, max_length=10_000, description="Numbers of runs, names of studies.")  # fmt: skip
 
 
 class Again(Which):
@@ -72,7 +76,7 @@ class Frontier(Taken):
 
     study: str = Field(max_length=200, description="Its name.")
     budget: int | None = Field(default=None, ge=0, lt=2**31, description="Attack steps that count.")
-    attacker_flops: float | None = Field(default=None, ge=0, description="What one attack may cost at most.")  # fmt: skip
+    attacker_flops: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="What one attack may cost at most.")  # fmt: skip
     revision: int | None = Field(default=None, ge=1, lt=2**31, description="Of the study; default the newest.")  # fmt: skip
 
 
@@ -156,7 +160,7 @@ def _submit(asked: Submission) -> Any:
             raise UserError("set is for shipped studies; write it into the study.")
         return service.submit(asked.study, asked.dry_run)
     if asked.study not in catalogue.studies():  # a path of the server is nobody's business
-        raise UserError(f"There is no study {asked.study!r}; give one of {', '.join(catalogue.studies())}, or a study as JSON.")  # fmt: skip
+        raise NotFound(f"There is no study {asked.study!r}; give one of {', '.join(catalogue.studies())}, or a study as JSON.")  # fmt: skip
     return service.submit(study.load(asked.study, list(asked.set)), asked.dry_run)
 
 
@@ -202,7 +206,7 @@ def _make_token(asked: NewToken) -> Any:
 
 
 ROUTES = (
-    Route("GET", "/health", "", "Is the server alive, does the database answer, does anybody work", Nothing, lambda asked: service.health()),
+    Route("GET", HEALTH, "", "Is the server alive, does the database answer, does anybody work", Nothing, lambda asked: service.health()),
     Route("GET", "/openapi.json", "viewer", "This description", Nothing, lambda asked: _described()),
     Route("GET", "/status", "viewer", "What runs, what waits, what failed", Nothing, lambda asked: service.status()),
     Route("GET", "/studies", "viewer", "The shipped studies and those in the database", Nothing, lambda asked: service.studies()),

@@ -3,18 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
-from backend.rest.declared import JSON, ZIP, Route
+from backend.rest.declared import HEALTH, JSON, ZIP, Route
 
 PREFIX = "/api/v1"
 REFUSALS = {
     "400": "What was asked for is wrong; one sentence says what.",
     "401": "No token, or one that is not good.",
     "403": "The token's role does not reach.",
-    "404": "There is no such run or study.",
+    "404": "There is no such run, study, token or list.",
     "409": "The database refuses; one sentence says why.",
     "413": "The body is too large.",
     "429": "Too often; Retry-After says when.",
+    "500": "Something that nobody foresaw; the server's log says what.",
+    "503": "The database cannot be opened; one sentence says why.",
 }
+SCHEMAS = "#/components/schemas/"
 ERROR = {
     "type": "object",
     "properties": {"error": {"type": "string"}},
@@ -25,7 +28,9 @@ ERROR = {
 def document(routes: Sequence[Route]) -> dict[str, Any]:
     """The OpenAPI document of the routes."""
     paths: dict[str, dict[str, Any]] = {}
+    schemas: dict[str, Any] = {"Error": ERROR}
     for route in routes:
+        schemas |= _schema(route).get("$defs", {})
         paths.setdefault(PREFIX + route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
@@ -36,7 +41,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": {"Error": ERROR},
+            "schemas": schemas,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -47,9 +52,11 @@ def _operation(route: Route) -> dict[str, Any]:
     schemas = {JSON: {"description": "As `--json` prints it."}, ZIP: binary}
     schema = schemas.get(route.gives, {"type": "string"})
     answers: dict[str, Any] = {"200": {"description": "Done", "content": {route.gives: {"schema": schema}}}}  # fmt: skip
-    refused = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    kept = REFUSALS if route.role else {"429": REFUSALS["429"]}
+    refused = {"application/json": {"schema": {"$ref": f"{SCHEMAS}Error"}}}
+    kept = REFUSALS if route.role else {code: REFUSALS[code] for code in ("400", "429", "500")}
     answers |= {code: {"description": told, "content": refused} for code, told in kept.items()}
+    if route.path == HEALTH:  # what is wrong stands in the same answer
+        answers["503"] = answers["200"] | {"description": "The database does not answer"}
     words = route.path.strip("/").replace("/", "_").replace("{", "").replace("}", "")
     told: dict[str, Any] = {
         "operationId": f"{route.method.lower()}_{words.replace('.', '_')}",
@@ -61,8 +68,13 @@ def _operation(route: Route) -> dict[str, Any]:
     return told | _given(route)
 
 
+def _schema(route: Route) -> dict[str, Any]:
+    """What a route takes; what several parts of it share stands under `$defs` and is named where the document keeps it."""
+    return route.takes.model_json_schema(ref_template=SCHEMAS + "{model}")
+
+
 def _given(route: Route) -> dict[str, Any]:
-    schema = route.takes.model_json_schema()
+    schema = {key: value for key, value in _schema(route).items() if key != "$defs"}
     if not schema.get("properties"):
         return {}
     if route.method == "POST":

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,16 +16,18 @@ from starlette.routing import BaseRoute
 from starlette.routing import Route as Served
 
 from backend.access import Actor, Refused, acting, bearer
-from backend.rest.declared import JSON, ROUTES, TEXT, ZIP, Route
+from backend.rest.declared import HEALTH, JSON, ROUTES, TEXT, ZIP, Route
 from backend.rest.limits import Buckets
 from backend.rest.openapi import PREFIX
-from backend.stage import UserError
-from db.session import DatabaseProblem, open_database
+from backend.rest.reading import NoText, document, whole
+from backend.stage import NotFound, UserError
+from db.session import DatabaseProblem, NotThere, open_database
 from db.writes.guarded import demand
 
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 HOW = "Send `Authorization: Bearer TOKEN`; `python -m backend token create NAME --role runner --days 90` makes one."
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+PROXIES = "FORWARDED_ALLOW_IPS"  # uvicorn's: whose X-Forwarded-For tells where a request comes from
 log = logging.getLogger(__name__)
 
 
@@ -61,7 +64,7 @@ async def _none(request: Request) -> Response:
 
 async def _answer(route: Route, limits: Limits, request: Request) -> Response:
     try:
-        _pace(limits.address, request.client.host if request.client else "")
+        _pace(limits.address, _whence(request))
         actor = await to_thread.run_sync(_admitted, route, limits, _token(request))
         given = await _given(route, request)
         asked = await to_thread.run_sync(_validated, route, given)
@@ -71,6 +74,17 @@ async def _answer(route: Route, limits: Limits, request: Request) -> Response:
     except Exception:  # what nobody foresaw is in the log, not in the answer
         log.exception("%s %s", route.method, route.path)
         return _error(500, "Something went wrong; the server's log says what.")
+
+
+def _whence(request: Request) -> str:
+    """The address whose bucket a request takes from.
+
+    By itself uvicorn believes X-Forwarded-For of whoever is on this machine, so anybody there could be a new address with
+    every request. Until the operator names the proxies, all who send that header share one bucket.
+    """
+    if PROXIES not in os.environ and "x-forwarded-for" in request.headers:
+        return "forwarded"
+    return request.client.host if request.client else ""
 
 
 def _token(request: Request) -> str:
@@ -120,12 +134,16 @@ async def _given(route: Route, request: Request) -> Any:
 def _validated(route: Route, given: Any) -> Any:
     """What is asked for; out of the server's loop, for a body may be large."""
     try:
-        return route.takes.model_validate(json.loads(given) if isinstance(given, bytes) else given)
+        return route.takes.model_validate(
+            document(given) if isinstance(given, bytes) else whole(given)
+        )
     except ValidationError as problem:
         first = problem.errors(include_input=False, include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"]) or "The body"
         valid = ", ".join(route.takes.model_fields) or "nothing"
         raise Denied(400, f"{name[:200]}: {first['msg']}; {route.path} takes {valid}.") from problem
+    except NoText as problem:
+        raise Denied(400, str(problem)) from problem
     except (ValueError, RecursionError) as problem:
         raise Denied(400, "The body is not JSON.") from problem
 
@@ -138,9 +156,10 @@ def _done(route: Route, actor: Actor | None, asked: Any) -> Response:
             return _sent(route, route.do(asked))
     except Refused as refusal:
         raise Denied(403, str(refusal)) from refusal
+    except (NotFound, NotThere) as missing:
+        raise Denied(404, str(missing)) from missing
     except UserError as mistake:
-        missing = str(mistake).startswith("There is no ")
-        raise Denied(404 if missing else 400, str(mistake)) from mistake
+        raise Denied(400, str(mistake)) from mistake
     except DatabaseProblem as problem:
         raise Denied(409, str(problem)) from problem
 
@@ -151,7 +170,7 @@ def _sent(route: Route, found: Any) -> Response:
         return Response(found, headers={**HEADERS, **named}, media_type=ZIP)
     if route.gives == TEXT:
         return Response(found, headers={**HEADERS, "Content-Type": TEXT})
-    status = 503 if route.path == "/health" and found["state"] != "ok" else 200
+    status = 503 if route.path == HEALTH and found["state"] != "ok" else 200
     return Response(_text(found), status, HEADERS, JSON)
 
 

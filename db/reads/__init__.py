@@ -2,6 +2,7 @@
 
 from db.models import (
     DECISIONS,
+    LARGEST_ID,
 )
 from db.reads.access import (
     audit,
@@ -130,6 +131,7 @@ __all__ = [
     "Ahead",
     "Condition",
     "DECISIONS",
+    "LARGEST_ID",
     "History",
     "Items",
     "KeptLog",

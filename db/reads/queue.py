@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pandas as pd
 from sqlalchemy import ColumnElement, Engine, exists, func, or_, select
@@ -10,6 +11,8 @@ from db.live import KEPT, awaited
 from db.models import STATES, Event, Flag, Run, StudyRun, Worker, now
 from db.reads.frames import RUN_COLUMNS, frame, value
 from db.session import reader
+
+SILENT = timedelta(days=1)  # after which a worker counts as stopped
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,12 @@ def runs_in(
 
 
 def workers(engine: Engine, alive_seconds: float = 20.0) -> pd.DataFrame:
-    """Workers that have not stopped, latest pulse first, with `age` of the pulse in seconds and `alive`."""
-    query = select(Worker.__table__).where(Worker.state != "stopped")
+    """Workers that have not stopped, latest pulse first, with `age` of the pulse in seconds and `alive`.
+
+    One that has been silent for a day counts as stopped: who is killed says no goodbye. It is back with its next pulse.
+    """
+    heard = Worker.heartbeat_at > now() - SILENT
+    query = select(Worker.__table__).where(Worker.state != "stopped", heard)
     found = frame(engine, query.order_by(Worker.heartbeat_at.desc()))
     found["age"] = [(now() - beat).total_seconds() for beat in found["heartbeat_at"]]
     found["alive"] = found["age"].astype(float) < alive_seconds

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, case, func, select
 from sqlalchemy.sql import ColumnElement
 
 from db.live import newest
-from db.models import AGAIN, AGAIN_OF, STATES, Run, RunInput, Study, StudyRun
+from db.models import AGAIN, AGAIN_OF, LARGEST_ID, STATES, Run, RunInput, Study, StudyRun
 from db.reads.frames import RUN_COLUMNS, frame
 from db.session import reader
 
@@ -125,6 +125,8 @@ def run(engine: Engine, run_id: int) -> dict[str, Any] | None:
     fingerprint)]}, `children` [ids], `studies` [names].
     """
     above = Run.__table__.alias()
+    if not 0 < run_id <= LARGEST_ID:
+        return None  # PostgreSQL would not even compare it
     with reader(engine).connect() as c:
         row = c.execute(select(Run.__table__).where(Run.id == run_id)).mappings().one_or_none()
         if row is None:

@@ -6,7 +6,7 @@ from sqlalchemy import Engine, insert, update
 
 from db.actor import present
 from db.models_access import ApiToken
-from db.session import DatabaseProblem
+from db.session import DatabaseProblem, NotThere
 from db.writes.guarded import needs
 from db.writes.rows import clock
 
@@ -36,11 +36,11 @@ def revoke_token(engine: Engine, name: str) -> int:
     """Let nobody in any more by the tokens of this name or prefix; how many were good until now.
 
     Raises:
-        DatabaseProblem: there is no such token
+        NotThere: there is no such token
     """
     mine = (ApiToken.name == name) | (ApiToken.prefix == name)
     with engine.begin() as c:
         if c.execute(ApiToken.__table__.select().where(mine)).first() is None:
-            raise DatabaseProblem(f"There is no token {name!r}; `token list` names them.")
+            raise NotThere(f"There is no token {name!r}; `token list` names them.")
         gone = update(ApiToken).where(mine, ApiToken.revoked_at.is_(None))
         return int(c.execute(gone.values(revoked_at=clock(c))).rowcount)

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from db.models import AGAIN as WAITED_FOR
 from db.models import Artifact, Flag, Run, RunInput, Study, StudyRun
-from db.session import DatabaseProblem
+from db.session import DatabaseProblem, NotThere
 from db.writes.again import make_again
 from db.writes.guarded import needs
 from db.writes.rows import (
@@ -135,7 +135,7 @@ def delete_study(engine: Engine, name: str) -> Deleted:
     with engine.begin() as c:
         studies = list(c.execute(select(Study.id).where(Study.name == name)).scalars())
         if not studies:
-            raise DatabaseProblem(f"There is no study {name!r} in the database.")
+            raise NotThere(f"There is no study {name!r} in the database.")
         mine = select(StudyRun.run_id).where(StudyRun.study_id.in_(studies))
         others = select(StudyRun.run_id).where(StudyRun.study_id.not_in(studies))
         own = select(Run.id).where(Run.id.in_(mine), Run.id.not_in(others))

@@ -21,9 +21,11 @@ from db.writes.rows import clock
 
 # Characters of a text, values of a list, characters of a document.
 LONGEST, MOST, LARGEST = 200, 20, 500
-LOGIN = re.compile(r"://[^/@\s]*@")  # who an address signs in as, and the password
+WORD = re.compile(r"\S+")
 SECRET = re.compile(r"sha256|secret|password|token|credential|\bkey\b|sig(nature)?$", re.IGNORECASE)
-QUERY = re.compile(r"([?&][\w-]*(?:secret|password|token|key|sig)[\w-]*=)[^&\s]+", re.IGNORECASE)
+QUERY = re.compile(
+    r"([?&][\w-]{0,99}(?:secret|password|token|key|sig)[\w-]{0,99}=)[^&\s]+", re.IGNORECASE
+)
 
 _within: ContextVar[bool] = ContextVar("within a guarded function", default=False)
 
@@ -146,11 +148,22 @@ def _several(values: list[Any]) -> Any:
 
 def _document(value: Mapping[str, Any]) -> Any:
     text = as_json({str(key): one for key, one in value.items()})
-    if len(text) > LARGEST or SECRET.search(text) or LOGIN.search(text):
+    if len(text) > LARGEST or SECRET.search(text) or _text(text) != text:
         return {"characters": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
     return json.loads(text)
 
 
 def _text(text: str) -> str:
     """The text without what signs in somewhere."""
-    return QUERY.sub(r"\1…", LOGIN.sub("://…@", text))
+    return QUERY.sub(r"\1…", WORD.sub(_without_login, text))
+
+
+def _without_login(found: re.Match[str]) -> str:
+    """A word without the name and the password of an address: up to its last @, for a password may hold / and @."""
+    word = found[0]
+    begin, end = word.find("://"), word.rfind("@")
+    if not 0 <= begin < end:
+        return word
+    # A secret of the query may hold that @; then what follows is secret too.
+    cut = [one.end() for one in QUERY.finditer(word) if one.start() < end < one.end()]
+    return f"{word[:begin]}://…@{word[cut[0] if cut else end + 1 :]}"

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from backend.access import NOBODY, Actor, ask_instead, may, role_of
+from backend.access import NOBODY, Actor, ask_instead, may, name_of, role_of, unverified
 from backend.stage import UserError
 from db.actor import LOCAL
 from pages.components import shown
@@ -31,12 +31,12 @@ def reader() -> Actor:
         return Actor(LOCAL.name, LOCAL.role, "page")
     if get_script_run_ctx() is None:  # no reader's run: whatever asks here has no rights
         return NOBODY
-    person = dict(st.user.to_dict())
+    person, roles = dict(st.user.to_dict()), secret("roles")
     if not person.get("is_logged_in"):
         return NOBODY
-    name = str(person.get("email") or person.get("name") or person.get("sub") or "unnamed")
+    name = name_of(person, roles)
     try:
-        return Actor(name, role_of(person, secret("roles")), "page", known=True)
+        return Actor(name, role_of(person, roles), "page", known=True)
     except UserError:  # a table that names no role gives nobody one
         return Actor(name, "none", "page", known=True)
 
@@ -66,18 +66,19 @@ def gate() -> None:
             st.button("Sign in", type="primary", on_click=st.login)
     else:
         st.markdown(f"You are signed in as {shown.plain(who.name)}, who has no role here.")
-        st.caption(_wrong() or "An admin gives you one under [roles] in the secrets.")
+        st.caption(shown.plain(_wrong()) or "An admin gives you one under [roles] in the secrets.")
         st.button("Sign out", on_click=st.logout)
     st.stop()
 
 
 def _wrong() -> str:
-    """What is wrong with the table of roles."""
+    """What is wrong with the table of roles, or with what the provider says of the reader's address."""
+    roles = secret("roles")
     try:
-        role_of({}, secret("roles"))
+        role_of({}, roles)
     except UserError as mistake:
         return str(mistake)
-    return ""
+    return unverified(dict(st.user.to_dict()), roles)
 
 
 def badge() -> None:
