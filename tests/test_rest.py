@@ -424,6 +424,8 @@ def test_one_server_has_the_pages_and_the_interface(serve: Any) -> None:
     assert ask("GET", "/status", viewer)[1]["counts"]["complete"] == 0
     with urllib.request.urlopen(address, timeout=20) as page:
         assert b"<title>Streamlit" in page.read()
+    with urllib.request.urlopen(f"{address}/Frontier?study=quick", timeout=20) as page:
+        assert page.url == f"{address}/?study=quick" and b"<title>Streamlit" in page.read()
 
 
 def test_prometheus_gets_its_own_kind_of_text(ask: Ask, engine: Engine) -> None:

@@ -54,6 +54,9 @@ def gate() -> None:
     """Let those through who may look; the others get a page to sign in on, and nothing else."""
     if admitted():
         return
+    from pages.components.comfort import style
+
+    style(strong=False)
     st.title("Lethe")
     who = reader()
     if not who.known:
