@@ -1,11 +1,11 @@
 """Tasks of the library lm-eval that a study attaches to all its models: what may be asked, free of that library."""
 
-import hashlib
 import importlib.util
 from pathlib import Path
 from typing import Any
 
 from backend.stage import UserError
+from backend.task_definitions import check, contents, is_allowed
 
 KEYS = ("tasks", "limit", "num_fewshot", "include_path")
 NAME = "lm_eval"  # of the runs that measure them
@@ -18,7 +18,7 @@ def attached(value: Any) -> dict[str, Any]:
     (absolute, or empty) and `definitions`, a hash of what stands in that folder.
 
     Raises:
-        UserError: it does not fit, or the library is not installed
+        UserError: it does not fit, the folder holds too much or what could run Python, or the library is not installed
     """
     if value in (None, {}, []):
         return {}
@@ -36,7 +36,7 @@ def attached(value: Any) -> dict[str, Any]:
         "limit": _whole("limit", asked.get("limit", 0), 0),
         "num_fewshot": _whole("num_fewshot", asked.get("num_fewshot", -1), -1),
         "include_path": str(folder) if folder else "",
-        "definitions": contents(folder) if folder else "",
+        "definitions": _definitions(folder) if folder else "",
     }
     if importlib.util.find_spec("lm_eval") is None:
         raise UserError("lm_eval: the library lm-eval is not installed; pip install -r requirements-lm-eval.txt.")  # fmt: skip
@@ -47,6 +47,9 @@ def _tasks(value: Any) -> list[str]:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not names or not all(isinstance(n, str) and n for n in names):
         raise UserError(f"lm_eval: tasks = {value!r} must be a list of names of lm-eval's tasks or groups, such as \"mmlu\".")  # fmt: skip
+    for name in names:
+        if set(name) & set("/\\") or name.endswith((".yaml", ".yml")):
+            raise UserError(f"lm_eval: {name!r} in tasks is a path, not the name of a task; include_path names the folder of your own definitions.")  # fmt: skip
     return list(dict.fromkeys(names))
 
 
@@ -64,11 +67,8 @@ def _folder(value: Any) -> Path | None:
     return Path(value).expanduser().resolve()
 
 
-def contents(folder: Path) -> str:
-    """SHA-256 over names and contents of all files below a folder, 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        if "__pycache__" not in file.parts:
-            content = hashlib.sha256(file.read_bytes()).hexdigest()
-            digest.update(f"{file.relative_to(folder)}:{content}\n".encode())
-    return digest.hexdigest()[:16]
+def _definitions(folder: Path) -> str:
+    found = contents(folder)
+    if not is_allowed(folder):
+        check(folder, found)
+    return found
