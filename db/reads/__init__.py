@@ -111,6 +111,7 @@ from db.reads.studies import (
     study,
     study_runs,
     study_runs_in,
+    was_imported,
 )
 from db.reads.tables import (
     columns_of,
@@ -224,5 +225,6 @@ __all__ = [
     "under_way",
     "unfinished",
     "views",
+    "was_imported",
     "workers",
 ]
