@@ -271,7 +271,7 @@ def test_a_run_takes_no_other_source_than_it_was_planned_with(own: Path, first: 
         written(own, "ascent.py", ASCENT + "\n")
         registry.load("methods", "clipped_ascent")
         pytest.fail("another source than the planned one was taken")
-    assert registry.load("methods", "clipped_ascent")
+    assert registry.load("methods", "clipped_ascent").__name__ == "clipped_ascent"
 
 
 def test_what_a_run_loads_beside_its_plan_is_held_to_its_first_source(own: Path) -> None:
