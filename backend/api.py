@@ -13,6 +13,7 @@ no `if __name__ == "__main__"`.
 """
 
 import copy
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -106,7 +107,7 @@ class Study:
         Raises:
             UserError: there is no such study, or a key is none of a study's
         """
-        self.home = Path(home).expanduser().absolute() if home is not None else None
+        self.home = Path(os.path.expanduser(home)).absolute() if home is not None else None
         if isinstance(source, Study) and self.home is None:
             self.home = source.home
         with self._here():
@@ -269,7 +270,7 @@ class Study:
         document = self.document()
         with self._here():
             found = curves(self._engine(), self.name)
-        return list(exports.bundle(document, found, Path(path).expanduser(), preset))
+        return list(exports.bundle(document, found, Path(os.path.expanduser(path)), preset))
 
     def chart(
         self,
@@ -315,7 +316,7 @@ def _source(given: "str | Path | Mapping[str, Any] | Study | None") -> dict[str,
         return copy.deepcopy(given.source)
     if isinstance(given, Mapping):
         return copy.deepcopy(dict(given))
-    name = str(Path(given).expanduser()) if str(given).startswith("~") else str(given)
+    name = os.path.expanduser(str(given))
     engine = session.open_database(create=False)
     if study_file.is_shipped_or_file(name) or engine is None or reads.study(engine, name) is None:
         return study_file.load(name)

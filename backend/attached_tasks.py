@@ -1,6 +1,7 @@
 """Tasks of the library lm-eval that a study attaches to all its models: what may be asked, free of that library."""
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,11 @@ def _whole(key: str, value: Any, least: int) -> int:
 def _folder(value: Any) -> Path | None:
     if value == "":
         return None
-    if not isinstance(value, str) or not Path(value).expanduser().is_dir():
+    # os.path leaves a user that there is not as it is
+    place = Path(os.path.expanduser(value)) if isinstance(value, str) else None
+    if place is None or not place.is_dir():
         raise UserError(f"lm_eval: include_path = {value!r} must be a folder with definitions of tasks (YAML).")  # fmt: skip
-    return Path(value).expanduser().resolve()
+    return place.resolve()
 
 
 def _definitions(folder: Path) -> str:

@@ -48,7 +48,7 @@ def module_of(kind: str, name: str) -> ModuleType:
         module = _of_package(place) if place.module else _of_file(place, code)
     except UserError:
         raise
-    except Exception as problem:  # whatever the user's file does when it is imported
+    except (Exception, SystemExit) as problem:  # whatever the user's file does when it is imported
         raise UserError(f"The plugin {place.file} cannot be imported: {type(problem).__name__}: {problem}.") from problem  # fmt: skip
     _unchanged(f"{kind} {name}", code)  # it was read a second time to be imported
     return module
@@ -104,8 +104,8 @@ def _of_file(place: Place, code: str) -> ModuleType:
     package = f"{PREFIX}{code}"
     if package not in sys.modules:
         holder = ModuleType(package, "A plugin's folder, as it is while its source has this hash.")
-        holder.__path__ = [str(place.root)]
         sys.modules[package] = holder
+    sys.modules[package].__path__ = [str(place.root)]  # the same source may lie elsewhere by now
     return importlib.import_module(f"{package}.{place.file.stem}")
 
 

@@ -39,7 +39,7 @@ class Unsafe(Exception):
 def allowed_folders() -> list[Path]:
     """The folders of LETHE_LM_EVAL_PATHS, absolute, whether they exist or not."""
     words = os.environ.get(ENVIRONMENT, "").split(os.pathsep)
-    return [Path(word).expanduser().resolve() for word in words if word.strip()]
+    return [Path(os.path.expanduser(word)).resolve() for word in words if word.strip()]
 
 
 def is_allowed(folder: Path) -> bool:

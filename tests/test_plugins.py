@@ -319,3 +319,56 @@ def test_what_two_plugins_of_a_package_share_is_that_of_one_moment(
     written(tmp_path / "twolethe", "numbers.py", "HIGH = 4.5\n")
     with pytest.raises(UserError, match="two.py was edited since this process imported it"):
         registry.module_of("methods", "other_ascent")
+
+
+def test_a_file_that_is_made_later_counts_as_soon_as_it_is_there(own: Path) -> None:
+    """In a notebook: the import fails, the missing file is written, and then edited."""
+    text = ASCENT.replace("import torch\n", "import torch\n\nfrom ._shared import HIGH\n")
+    written(own, "ascent.py", text)
+    with pytest.raises(UserError, match="cannot be imported: ModuleNotFoundError"):
+        registry.load("methods", "clipped_ascent")
+    seen = {plugins.code_of("methods", "clipped_ascent")}
+    for high in (4.0, 5.5):
+        written(own, "_shared.py", f"HIGH = {high}\n")
+        os.utime(own / "_shared.py", ns=(int(high), int(high)))
+        seen.add(plugins.code_of("methods", "clipped_ascent"))
+        assert high == registry.module_of("methods", "clipped_ascent").HIGH
+    assert len(seen) == 3
+
+
+def test_a_plugin_that_ends_the_process_says_so(own: Path) -> None:
+    written(own, "ascent.py", ASCENT.replace("import torch", "import sys; sys.exit(3)"))
+    with pytest.raises(UserError, match="ascent.py cannot be imported: SystemExit: 3"):
+        registry.load("methods", "clipped_ascent")
+
+
+def test_the_same_source_may_lie_elsewhere_by_now(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    text = ASCENT.replace("def climb", "from ._shared import HIGH\n\n    def climb")
+    written(own, "ascent.py", text)
+    written(own, "_shared.py", "HIGH = 7.0\n")
+    module = registry.module_of("methods", "clipped_ascent")
+    own.rename(tmp_path / "moved")
+    monkeypatch.setenv("LETHE_PLUGINS", str(tmp_path / "moved"))
+    assert registry.module_of("methods", "clipped_ascent") is module
+    import importlib
+
+    assert importlib.import_module("._shared", module.__package__).HIGH == 7.0
+
+
+def test_a_user_that_there_is_not_is_a_path_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    from backend.api import Study
+    from backend.attached_tasks import attached
+
+    nobody = "~no-such-user-here/own"
+    with pytest.raises(UserError, match="There is no plugin .*no-such-user-here"):
+        plugins.use([nobody])
+    with pytest.raises(UserError, match="must be a folder with definitions"):
+        attached({"tasks": ["own"], "include_path": nobody})
+    with pytest.raises(UserError, match="There is no study '~no-such-user-here"):
+        Study(f"{nobody}.toml")
+    with pytest.raises(UserError, match="no-such-user-here"):
+        study.resolve({"setting": {"name": "language", "keep": f"{nobody}.txt", "forget": f"{nobody}.txt"}})  # fmt: skip
+    monkeypatch.setenv("LETHE_LM_EVAL_PATHS", nobody)
+    monkeypatch.setenv("LETHE_PLUGINS", nobody)
+    assert "no-such-user-here" in plugins.refused()[0]
+    assert "no-such-user-here" in ours(Path(), "sqlite:///x")["LETHE_LM_EVAL_PATHS"]
