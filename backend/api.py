@@ -13,6 +13,7 @@ no `if __name__ == "__main__"`.
 """
 
 import copy
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -53,8 +54,12 @@ def run(
     home: str | Path | None = None,
     **keys: Any,
 ) -> "Study":
-    """Do one study, in a line: `run("quick", seeds=[0, 1]).frontier()`; takes and raises what `Study` and its `run` do."""
-    asked = study if isinstance(study, Study) and not keys else Study(study, home=home, **keys)
+    """Do one study, in a line: `run("quick", seeds=[0, 1]).frontier()`; takes and raises what `Study` and its `run` do.
+
+    The study comes back: where `home` or a keyword is given beside a Study, that is a new one, and the given one stays.
+    """
+    same = isinstance(study, Study) and not keys and home is None
+    asked = study if isinstance(study, Study) and same else Study(study, home=home, **keys)
     asked.run(slots=slots, progress=progress)
     return asked
 
@@ -69,10 +74,12 @@ def frontier(
 ) -> list[dict[str, Any]]:
     """The rows that `frontier --json` gives: one a configuration, each objective with mean, interval and values by seed.
 
+    With `home` they are those of the study of that name in that data directory, of whichever a Study was.
+
     Raises:
         UserError: the database has no such study or revision, or the budget is beyond the attacks' steps
     """
-    asked = study if isinstance(study, Study) else Study.stored(study, home)
+    asked = study if isinstance(study, Study) and home is None else Study.stored(_name(study), home)
     rows: list[dict[str, Any]] = asked.document(budget, revision, attacker_flops)["rows"]
     return rows
 
@@ -100,13 +107,13 @@ class Study:
         Raises:
             UserError: there is no such study, or a key is none of a study's
         """
-        self.home = Path(home).expanduser().absolute() if home is not None else None
+        self.home = Path(os.path.expanduser(home)).absolute() if home is not None else None
         if isinstance(source, Study) and self.home is None:
             self.home = source.home
         with self._here():
             self.source = _source(source)
         if self.source is None:
-            self.name = str(source)
+            self.name = _name(source)
             if keys or put:
                 raise UserError(f"{self.name} was imported: it can be looked at, not changed.")
             return
@@ -168,13 +175,16 @@ class Study:
         back into the queue with its state, says how it goes on, and is then raised.
 
         Raises:
-            UserError: as in `plan`
+            UserError: as in `plan`, or `slots` is no number of runs; nothing is queued then
             RunFailed: some runs failed; the others were done, and `runs` and `frontier` show them
             KeyboardInterrupt: somebody stopped it
         """
+        if slots is not None and (not isinstance(slots, int) or slots < 1):
+            raise UserError(f"slots = {slots!r} must be a whole number from 1, or None for as many as this machine bears.")  # fmt: skip
         with self._here():
+            resolved = self._resolved()  # a mistake makes no database
             engine = session.require_database()
-            told = submitted(self._resolved(), engine)
+            told = submitted(resolved, engine)
             study_id = known_study(engine, self.name).id
             tell = progress if callable(progress) else Progress(engine, study_id).tell if progress else None  # fmt: skip
             if progress is True:
@@ -260,7 +270,7 @@ class Study:
         document = self.document()
         with self._here():
             found = curves(self._engine(), self.name)
-        return list(exports.bundle(document, found, Path(path), preset))
+        return list(exports.bundle(document, found, Path(os.path.expanduser(path)), preset))
 
     def chart(
         self,
@@ -294,6 +304,10 @@ class Study:
         return f"<Study {self.name}: {states.count('complete')} of {len(states)} runs complete{failed}>"  # fmt: skip
 
 
+def _name(given: object) -> str:
+    return given.name if isinstance(given, Study) else str(given)
+
+
 def _source(given: "str | Path | Mapping[str, Any] | Study | None") -> dict[str, Any] | None:
     """A study's source, ours to change; None for one of the database that was imported."""
     if given is None:
@@ -302,7 +316,7 @@ def _source(given: "str | Path | Mapping[str, Any] | Study | None") -> dict[str,
         return copy.deepcopy(given.source)
     if isinstance(given, Mapping):
         return copy.deepcopy(dict(given))
-    name = str(given)
+    name = os.path.expanduser(str(given))
     engine = session.open_database(create=False)
     if study_file.is_shipped_or_file(name) or engine is None or reads.study(engine, name) is None:
         return study_file.load(name)

@@ -241,7 +241,7 @@ def given() -> str:
     """What LETHE_ARTIFACTS says, a folder as an absolute path; empty where it says nothing."""
     address = os.environ.get(ENVIRONMENT, "").strip()
     named = "://" in address or "::" in address
-    return address if named or not address else str(Path(address).expanduser().absolute())
+    return address if named or not address else str(Path(os.path.expanduser(address)).absolute())
 
 
 def artifacts(patience: float | None = None) -> Artifacts | None:

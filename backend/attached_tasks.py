@@ -1,11 +1,12 @@
 """Tasks of the library lm-eval that a study attaches to all its models: what may be asked, free of that library."""
 
-import hashlib
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
 from backend.stage import UserError
+from backend.task_definitions import check, contents, is_allowed
 
 KEYS = ("tasks", "limit", "num_fewshot", "include_path")
 NAME = "lm_eval"  # of the runs that measure them
@@ -18,7 +19,7 @@ def attached(value: Any) -> dict[str, Any]:
     (absolute, or empty) and `definitions`, a hash of what stands in that folder.
 
     Raises:
-        UserError: it does not fit, or the library is not installed
+        UserError: it does not fit, the folder holds too much or what could run Python, or the library is not installed
     """
     if value in (None, {}, []):
         return {}
@@ -36,7 +37,7 @@ def attached(value: Any) -> dict[str, Any]:
         "limit": _whole("limit", asked.get("limit", 0), 0),
         "num_fewshot": _whole("num_fewshot", asked.get("num_fewshot", -1), -1),
         "include_path": str(folder) if folder else "",
-        "definitions": contents(folder) if folder else "",
+        "definitions": _definitions(folder) if folder else "",
     }
     if importlib.util.find_spec("lm_eval") is None:
         raise UserError("lm_eval: the library lm-eval is not installed; pip install -r requirements-lm-eval.txt.")  # fmt: skip
@@ -47,6 +48,9 @@ def _tasks(value: Any) -> list[str]:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not names or not all(isinstance(n, str) and n for n in names):
         raise UserError(f"lm_eval: tasks = {value!r} must be a list of names of lm-eval's tasks or groups, such as \"mmlu\".")  # fmt: skip
+    for name in names:
+        if set(name) & set("/\\") or name.endswith((".yaml", ".yml")):
+            raise UserError(f"lm_eval: {name!r} in tasks is a path, not the name of a task; include_path names the folder of your own definitions.")  # fmt: skip
     return list(dict.fromkeys(names))
 
 
@@ -59,16 +63,15 @@ def _whole(key: str, value: Any, least: int) -> int:
 def _folder(value: Any) -> Path | None:
     if value == "":
         return None
-    if not isinstance(value, str) or not Path(value).expanduser().is_dir():
+    # os.path leaves a user that there is not as it is
+    place = Path(os.path.expanduser(value)) if isinstance(value, str) else None
+    if place is None or not place.is_dir():
         raise UserError(f"lm_eval: include_path = {value!r} must be a folder with definitions of tasks (YAML).")  # fmt: skip
-    return Path(value).expanduser().resolve()
+    return place.resolve()
 
 
-def contents(folder: Path) -> str:
-    """SHA-256 over names and contents of all files below a folder, 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        if "__pycache__" not in file.parts:
-            content = hashlib.sha256(file.read_bytes()).hexdigest()
-            digest.update(f"{file.relative_to(folder)}:{content}\n".encode())
-    return digest.hexdigest()[:16]
+def _definitions(folder: Path) -> str:
+    found = contents(folder)
+    if not is_allowed(folder):
+        check(folder, found)
+    return found

@@ -3,11 +3,15 @@
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from lm_eval import simple_evaluate
+from jinja2 import TemplateError
+from jinja2.sandbox import SandboxedEnvironment
+from lm_eval import simple_evaluate, utils
 from lm_eval.api.model import TemplateLM
+from lm_eval.api.registry import metric_registry
 from lm_eval.models.utils import (
     handle_stop_sequences,
     normalize_gen_kwargs,
@@ -17,12 +21,13 @@ from lm_eval.tasks import TaskManager
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from tokenizers import Tokenizer
 
-from backend.attached_tasks import NAME, contents
+from backend.attached_tasks import NAME
 from backend.batches import Loader
 from backend.context import RunContext
 from backend.continuations import continued
 from backend.evaluation import score
 from backend.stage import Measured, RunFailed
+from backend.task_definitions import contents, is_allowed, metrics_in, taken
 from backend.text.pairs import Pair, scored
 from backend.text.tokenizers import end_of, parsed
 
@@ -36,21 +41,23 @@ def measured(run: RunContext, model: Any) -> list[Measured]:
 
     Raises:
         RunFailed: there is no such task, or its data cannot be had
+        UserError: the folder of definitions holds too much, or what could run Python and is not allowed here
     """
     asked = run.request.parameters
     if asked["definitions"] and contents(Path(asked["include_path"])) != asked["definitions"]:
         raise RunFailed(f"The definitions of tasks in {asked['include_path']} changed since the study was submitted; submit it again.")  # fmt: skip
+    render_in_sandbox()
     try:
         found = simple_evaluate(
             model=Answering(run, model),
             tasks=list(asked["tasks"]),
             limit=asked["limit"] or None,
             num_fewshot=None if asked["num_fewshot"] < 0 else asked["num_fewshot"],
-            task_manager=_known(asked["include_path"], tuple(asked["tasks"])),
+            task_manager=_manager(asked["include_path"], asked["definitions"], asked["tasks"]),
             bootstrap_iters=BOOTSTRAPS,
             log_samples=False,
         )
-    except (KeyError, ValueError, OSError, ImportError) as problem:
+    except (KeyError, ValueError, OSError, ImportError, TemplateError) as problem:
         names = ", ".join(asked["tasks"])
         first = (str(problem).strip() or type(problem).__name__).splitlines()[0]
         raise RunFailed(f"lm-eval cannot do {names}: {first[:300]}") from problem
@@ -61,14 +68,63 @@ def measured(run: RunContext, model: Any) -> list[Measured]:
     return rows
 
 
+def render_in_sandbox() -> None:
+    """Templates of tasks reach no Python from here on: lm-eval's own are rendered with all of it in reach."""
+    own = utils.env
+    if isinstance(own, SandboxedEnvironment):
+        return
+    box = SandboxedEnvironment(
+        loader=own.loader,
+        undefined=own.undefined,
+        keep_trailing_newline=own.keep_trailing_newline,
+    )
+    box.filters.update(own.filters)
+    utils.env = box
+    try:
+        utils.apply_template("{{ ''.__class__ }}", {})
+    except TemplateError:
+        return
+    raise RunFailed("lm-eval: this version renders templates in a way that cannot be confined; install the one of requirements-lm-eval.txt.")  # fmt: skip
+
+
+def _manager(folder: str, definitions: str, asked: list[str]) -> TaskManager:
+    """What knows the asked tasks, by name: lm-eval would take a path for a definition."""
+    allowed = bool(folder) and is_allowed(Path(folder))
+    known, _ = _known(folder, definitions, tuple(asked), allowed)
+    if absent := [name for name in asked if name not in known.task_index]:
+        raise RunFailed(f"lm-eval has no task {absent[0]!r}{f', nor has {folder}' if folder else ''}.")  # fmt: skip
+    return known
+
+
 @lru_cache(maxsize=4)
-def _known(folder: str, asked: tuple[str, ...]) -> TaskManager:
-    """The folder's definitions where all that is asked stands there; else the library's too, which take long to list."""
-    if folder:
-        own = TaskManager(include_path=folder, include_defaults=False)
-        if set(asked) <= set(own.all_tasks):
-            return own
-    return TaskManager(include_path=folder or None)
+def _known(
+    folder: str, definitions: str, asked: tuple[str, ...], allowed: bool
+) -> tuple[TaskManager, TemporaryDirectory[str] | None]:
+    """The folder's definitions where all that is asked stands there; else the library's too, which take long to list.
+
+    Of a folder that is not allowed to run Python it is a copy that was looked at, and that is kept as long as this is.
+    """
+    if not folder:
+        return TaskManager(), None
+    copy = None if allowed else _copied(Path(folder))
+    place = copy.name if copy else folder
+    own = TaskManager(include_path=place, include_defaults=False)
+    if set(asked) <= set(own.all_tasks):
+        return own, copy
+    return TaskManager(include_path=place), copy
+
+
+def _copied(folder: Path) -> TemporaryDirectory[str]:
+    found = taken(folder)
+    if strange := sorted(name for name in metrics_in(found) if name not in metric_registry):
+        valid = ", ".join(sorted(metric_registry))
+        raise RunFailed(f"lm-eval has no metric {strange[0]!r} of its own, as {folder} asks for; there are: {valid}.")  # fmt: skip
+    place = TemporaryDirectory(prefix="lethe-lm-eval-")
+    for path, text in found.items():
+        file = Path(place.name) / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text)
+    return place
 
 
 def _rows(found: Mapping[str, Any], asked: list[str]) -> Iterator[Measured]:

@@ -30,6 +30,11 @@ def code(file: Path, root: Path, package: str = "") -> str:
 
 def needed(file: Path, root: Path, package: str) -> set[Path]:
     """The file and all that it imports from its own folder or package, directly or not; raises as `code` does."""
+    return {path for path in looked_for(file, root, package) if path == file or path.is_file()}
+
+
+def looked_for(file: Path, root: Path, package: str) -> set[Path]:
+    """The same with the files that are not there: were one made, it would be imported; raises as `code` does."""
     found: set[Path] = set()
     left = [file]
     while left:
@@ -37,7 +42,8 @@ def needed(file: Path, root: Path, package: str) -> set[Path]:
         if path in found:
             continue
         found.add(path)
-        left += _imported(path, root, package)
+        if path == file or path.is_file():
+            left += _imported(path, root, package)
     return found
 
 
@@ -72,13 +78,12 @@ def _inside(name: str, root: Path, package: str) -> Path | None:
 
 
 def _modules(place: Path, root: Path) -> Iterator[Path]:
-    """The module's file, and those of the packages that are imported on the way to it."""
+    """The module's file, and those of the packages that are imported on the way to it, whether they are there or not."""
     if root not in (place, *place.parents):
         return
-    if place.with_suffix(".py").is_file() and place != root:
+    if place != root:
         yield place.with_suffix(".py")
     for folder in (place, *place.parents):
-        if (folder / "__init__.py").is_file():
-            yield folder / "__init__.py"
+        yield folder / "__init__.py"
         if folder == root:
             return

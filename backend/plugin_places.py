@@ -44,7 +44,7 @@ def places(given: str) -> tuple[list[Place], tuple[str, ...]]:
 def given_paths(given: str) -> list[Path]:
     """The paths of LETHE_PLUGINS, absolute."""
     words = dict.fromkeys(word for word in given.split(os.pathsep) if word.strip())
-    return [Path(word).expanduser().absolute() for word in words]
+    return [Path(os.path.expanduser(word)).absolute() for word in words]
 
 
 def _not_there(path: Path) -> str:

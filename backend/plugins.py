@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from backend.declarations import Part
-from backend.plugin_code import code, needed
+from backend.plugin_code import code, looked_for
 from backend.plugin_places import ENVIRONMENT, Place, given_paths, places
 from backend.plugin_rules import Refused, declared_parts
 from backend.stage import UserError
@@ -79,7 +79,7 @@ def use(paths: Sequence[str | Path], strict: bool = True) -> None:
     """
     known = given_paths(os.environ.get(ENVIRONMENT, ""))
     for path in paths:
-        place = Path(path).expanduser().absolute()
+        place = Path(os.path.expanduser(path)).absolute()
         if os.pathsep in str(place):
             raise UserError(f"The path {place} of a plugin holds {os.pathsep!r}, which separates paths; rename it.")  # fmt: skip
         known += [place] if place not in known else []
@@ -134,7 +134,7 @@ def _read(place: Place) -> _Reading:
     try:
         if place.file.stat().st_size > MOST_BYTES:
             return _Reading(place, stamps, refused=f"it has more than {MOST_BYTES} bytes; {why}")
-        stamps = _stamps(needed(place.file, place.root, place.package))
+        stamps = _stamps(looked_for(place.file, place.root, place.package))
         hashed = code(place.file, place.root, place.package)
         text = place.file.read_text(encoding="utf-8")
         return _Reading(place, stamps, tuple(declared_parts(text, str(place.file), hashed)))

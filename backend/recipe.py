@@ -20,7 +20,7 @@ from backend.labels import observed, requested
 from backend.log_lines import say
 from backend.memory import forget_peak, keep_freed_memory, peak_memory
 from backend.models import device
-from backend.plugin_loading import check_code
+from backend.plugin_loading import held_to
 from backend.plugins import code_of
 from backend.pretraining import pretrain
 from backend.ranks import team
@@ -53,14 +53,14 @@ def execute(request: StageRequest, sink: Sink) -> StageOutcome:
     forget_peak()  # of the runs before, in the same process
     if request.fresh and team().first:
         checkpoints.drop_resume(request.home, request.fingerprint)
-    check_code(request.setting.get("code", {}))
-    task = task_of(request.setting)
-    run = RunContext(request, task, sink, device(), keep_state_every=KEEP_SECONDS)
-    team().meter = run.meter
-    if run.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    with precision.using(request.precision):
-        model = _stage(run)
+    with held_to(request.setting.get("code", {})):
+        task = task_of(request.setting)
+        run = RunContext(request, task, sink, device(), keep_state_every=KEEP_SECONDS)
+        team().meter = run.meter
+        if run.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        with precision.using(request.precision):
+            model = _stage(run)
     outcome = _ledger(run, time.monotonic() - started)
     if not team().first:
         return outcome

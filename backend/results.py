@@ -22,7 +22,11 @@ def known_study(engine: Engine | None, name: str, revision: int | None = None) -
     record = reads.study(engine, name, revision) if engine is not None else None
     if record is None or engine is None:
         names = [] if engine is None else list(reads.studies(engine)["name"])
-        which = f"no revision {revision} of the study" if revision and name in names else "no study"
+        which = (
+            f"no revision {revision} of the study"
+            if revision is not None and name in names
+            else "no study"
+        )
         valid = ", ".join(names) or "none yet, submit one first"
         raise NotFound(f"There is {which} {name!r} in the database; there are: {valid}.")
     return record

@@ -9,6 +9,7 @@ from backend import plan
 from backend.disk_forecast import disk_forecast, plain
 from backend.engines.local import default_slots
 from backend.forecast import Costs, costs, summed
+from backend.stage import UserError
 from backend.study import Plan
 from db import reads, writes
 
@@ -17,11 +18,17 @@ def planned(resolved: Plan, engine: Engine | None) -> dict[str, Any]:
     """What submitting would do: `study`, `new` and `existing` runs, and the forecast of the new ones and of the disk.
 
     `absent` is there where the study needs data that are not here, so that it cannot be queued as yet.
+
+    Raises:
+        UserError: a study of that name was imported
     """
     return _planned(resolved, engine)[0]
 
 
 def _planned(resolved: Plan, engine: Engine | None) -> tuple[dict[str, Any], Costs]:
+    name = resolved.document["name"]
+    if engine is not None and reads.was_imported(engine, name):
+        raise UserError(f"name = {name!r} is that of an imported study; give the one to run here another name.")  # fmt: skip
     known = set() if engine is None else reads.existing(engine)
     history = pd.DataFrame() if engine is None else reads.finished_runs(engine)
     found = costs(resolved, known, history)
@@ -32,7 +39,7 @@ def _planned(resolved: Plan, engine: Engine | None) -> tuple[dict[str, Any], Cos
     told["new"] = len(resolved.runs) - told["existing"]
     absent = resolved.document["setting"].get("absent", "")
     told |= {"absent": absent} if absent else {}
-    return told | {"study": resolved.document["name"], "revision": None}, found
+    return told | {"study": name, "revision": None}, found
 
 
 def submitted(resolved: Plan, engine: Engine) -> dict[str, Any]:
@@ -40,6 +47,9 @@ def submitted(resolved: Plan, engine: Engine) -> dict[str, Any]:
 
     Each run is queued with the memory that it is expected to need, by which workers let runs in, and with the time that
     it is expected to take.
+
+    Raises:
+        UserError: a study of that name was imported
     """
     told, found = _planned(resolved, engine)
     rows = [{**row, **_expected(found, row["fingerprint"])} for row in plan.as_rows(resolved.runs)]

@@ -289,6 +289,8 @@ class _Worker:
             how = "returned" if self.stopping else "lost"
             self._patiently(lambda: self._log_loss(claim, how, reason))
             self.tell(Happened(how, reason, claim.run_id))
+            # It may have ended: after its last attempt, by a cancel, or written by the process before it went.
+            self._herald.run_ended(claim.run_id)
 
     def _log_loss(self, claim: Claim, how: str, reason: str) -> None:
         """The run's own log ends with the words of who saw its process end."""
@@ -323,7 +325,9 @@ class _Worker:
             if writes.beat_worker(self.engine, self.id, told) == "stopping":
                 self.stop()
             over = self._watch.over(writes.leases(self.engine))
-            self._hungry |= bool(writes.reap(self.engine, over))
+            for run_id in writes.reap(self.engine, over):
+                self._hungry = True
+                self._herald.run_ended(run_id)
             writes.reap_prompts(self.engine)
             self._herald.look()
             if self._sampling():

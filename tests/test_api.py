@@ -203,6 +203,7 @@ def test_a_study_is_made_of_a_name_a_file_a_mapping_keywords_or_another(tmp_path
         (lambda: frontier("tiny"), "no study 'tiny' in the database"),
         (lambda: Study(TINY).export("out"), "no study 'tiny' in the database"),
         (lambda: Study.stored("tiny").run(), "no study 'tiny' in the database"),
+        (lambda: run(Study(TINY), home="out", seeds=[]), "at least one whole number"),
     ],
 )
 def test_a_mistake_is_a_sentence_and_writes_nothing(make: Any, why: str, own_home: Path) -> None:
@@ -231,6 +232,48 @@ def test_imported_results_are_looked_at_and_not_run(tmp_path: Path) -> None:
         study.run()
     with pytest.raises(UserError, match="was imported"):
         Study("theirs", seeds=[1])
+    again = Study(study)
+    assert again.name == "theirs" and again.frontier()["accuracy"].tolist() == [0.5, 0.75]
+    with pytest.raises(UserError, match="theirs was imported: it can be looked at, not changed"):
+        Study(study, seeds=[1])
+
+
+def test_home_means_the_same_beside_a_study(own_home: Path, tmp_path: Path) -> None:
+    """`run` and `frontier` look where `home` says, and a study that is given stays what it is."""
+    small = {**TINY, "recipes": [], "attacks": []}
+    first, other = Study(small, home=tmp_path / "one"), tmp_path / "two"
+    done = run(first, home=other, slots=1, progress=False)
+    assert done is not first and (done.home, first.home) == (other, tmp_path / "one")
+    assert (other / "lethe.db").exists() and not (tmp_path / "one").exists()
+    assert not own_home.exists()
+    assert len(frontier(first, home=other)) == len(frontier(done)) == 2
+    with pytest.raises(UserError, match="no study 'tiny' in the database"):
+        frontier(done, home=tmp_path / "one")
+    assert run(done, slots=1, progress=False) is done
+
+
+@pytest.mark.parametrize("slots", [0, -1, "2", 1.5])
+def test_slots_are_a_number_of_runs(slots: Any, own_home: Path) -> None:
+    with pytest.raises(UserError, match="slots = .* must be a whole number from 1"):
+        run(TINY, slots=slots)
+    assert not own_home.exists()
+
+
+@pytest.mark.parametrize("slots", ["0", "-1", "two"])
+def test_the_demo_takes_slots_as_work_does(slots: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", f"--slots={slots}"]) == 2
+    assert f"'{slots}' is not a whole number from 1" in capsys.readouterr().err
+
+
+def test_a_path_may_begin_with_the_users_folder(
+    worked: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path, "own.toml", 'name = "tiny"\nrecipes = [{suppress = "max_ent"}]\n')
+    assert Study("~/own.toml").name == "tiny" == Study(Path("~/own.toml")).name
+    Study.stored("tiny", worked["home"]).export("~/out")
+    assert (tmp_path / "out" / "manifest.json").exists() and not (tmp_path / "~").exists()
 
 
 def test_a_paused_queue_and_failed_runs_are_told(capsys: pytest.CaptureFixture[str]) -> None:

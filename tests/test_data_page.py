@@ -176,3 +176,13 @@ def test_an_imported_run_shows_its_numbers_and_cannot_be_cloned(results: Path) -
     assert shown["uds"] == 0.2
     at = opened("5_Launch.py", clone="4")
     assert not at.exception and "imported and never run here" in at.warning[0].value
+
+
+def test_launch_says_that_a_name_is_that_of_an_import(results: Path) -> None:
+    store(require_database(), prepared([from_path(results)], None, name="quick"))
+    at = opened("5_Launch.py", study="quick")
+    assert [error.value for error in at.error] == ["name = 'quick' is that of an imported study; give the one to run here another name."]  # fmt: skip
+    assert "queue" not in [button.key for button in at.button]
+    name = next(box for box in at.text_input if box.label == "Name")
+    name.set_value("mine").run()
+    assert not at.error and "queue" in [button.key for button in at.button]

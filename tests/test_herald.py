@@ -13,10 +13,13 @@ from sqlalchemy import Engine
 
 from backend import herald
 from backend.stage import UserError
+from backend.study import resolve
+from backend.submission import submitted
 from backend.worker import work
 from db import reads, writes
 from tests.in_browser import free_port
-from tests.small_study import database, run, submit, submit_real
+from tests.own_parts import written
+from tests.small_study import SETTING, database, run, submit, submit_real
 
 pytestmark = pytest.mark.both_databases
 
@@ -90,6 +93,58 @@ def test_a_worker_sends_one_message(engine: Engine, monkeypatch: pytest.MonkeyPa
         "text": f"Study small has ended: {runs} complete of {runs} runs.",
         "event": "study ended", "study": "small", "revision": 1, "complete": True, "runs": {"complete": runs},
     }  # fmt: skip
+
+
+def test_runs_in_the_trash_neither_hold_up_an_end_nor_are_told(engine: Engine) -> None:
+    submit(engine, run("a"), run("b"))
+    first = end(engine, "complete")
+    assert writes.take_ended(engine, [first]) == []
+    writes.trash_runs(engine, [first + 1])
+    assert reads.idle(engine)
+    assert writes.take_ended(engine, [first]) == [writes.Ended("study", 1, {"complete": 1})]
+    submit(engine, run("c"), name="other")
+    last = end(engine, "fail")
+    writes.trash_runs(engine, [last])
+    assert writes.take_ended(engine, [last]) == [], "there is nothing left to tell of"
+
+
+DEATH = '''
+"""A method that takes its process along."""
+
+import os
+import signal
+
+from backend.registry import method
+
+
+@method(stage="suppress", label="Death", source="")
+def death(model, task, run):
+    """No model."""
+    os.kill(os.getpid(), signal.SIGKILL)
+'''
+
+
+def test_an_end_by_crashes_is_told(
+    engine: Engine, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LETHE_PLUGINS", str(written(tmp_path / "own", "death.py", DEATH)))
+    source = {"name": "fatal", "setting": SETTING, "recipes": [{"suppress": "death"}]}
+    submitted(resolve(source), engine)
+    with listening(iter([])) as (address, heard):
+        monkeypatch.setenv("LETHE_WEBHOOK", address)
+        assert not work(engine, slots=1, until_idle=True)
+    assert [(told["study"], told["runs"]["failed"]) for _, told in heard] == [("fatal", 1)]
+
+
+def test_an_end_with_a_machine_is_told(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    submit(engine, run("a"))
+    for last in (False, False, True):
+        claim = writes.claim(engine, "a machine that is gone", 0.5)
+        assert last or writes.lose(engine, claim.run_id, claim.attempt, "it went")
+    with listening(iter([])) as (address, heard):
+        monkeypatch.setenv("LETHE_WEBHOOK", address)
+        assert not work(engine, slots=1, until_idle=True, lease_seconds=2.0)
+    assert [told["runs"] for _, told in heard] == [{"failed": 1}]
 
 
 def test_nobody_listening_hinders_nobody(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from backend.__main__ import main
+from backend.api import Study
 from backend.frontier import frame
 from backend.given_files import from_path
 from backend.importing import prepared, store
 from backend.results import curves, frontier_document
+from backend.stage import UserError
 from db import reads, writes
 from db.session import DatabaseProblem, home, require_database
 from tests import result_files as files
@@ -97,6 +99,28 @@ def test_an_import_never_takes_the_place_of_a_study_that_was_run(results: Path) 
     assert rows() == before
     imported(results)
     assert set(reads.studies(require_database())["origin"]) == {"run", "imported"}
+
+
+def test_a_study_to_run_never_takes_the_place_of_an_import(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also not from the trash: what was imported could be seen no more, and not be imported again."""
+    imported(results, "quick")
+    engine = require_database()
+    for trashed in (False, True):
+        if trashed:
+            writes.trash_study(engine, "quick")
+        before = rows()
+        for words in (["submit", "quick"], ["submit", "quick", "--dry-run"]):
+            assert main(words) == 2
+            assert capsys.readouterr().err == "name = 'quick' is that of an imported study; give the one to run here another name.\n"  # fmt: skip
+        with pytest.raises(DatabaseProblem, match="'quick' that was imported; give the one to run"):
+            writes.submit(engine, name="quick", document={"name": "quick"}, runs=[])
+        with pytest.raises(UserError, match="name = 'quick' is that of an imported study"):
+            Study({"name": "quick", "recipes": [{"suppress": "max_ent"}]}).run()
+        assert rows() == before
+    assert imported(results, "quick").changed, "it comes back from the trash"
+    assert main(["submit", "quick", "--set", 'name="mine"', "--dry-run"]) == 0
 
 
 def test_a_write_that_breaks_leaves_nothing(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:

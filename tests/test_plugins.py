@@ -12,7 +12,7 @@ import pytest
 from backend import catalogue, plan, plugins, registry, results, study
 from backend.__main__ import main
 from backend.engines.local import ours
-from backend.plugin_loading import check_code
+from backend.plugin_loading import check_code, held_to
 from backend.stage import UserError
 from db import reads, session
 from tests.own_parts import ASCENT, METRIC, installed, written
@@ -256,3 +256,119 @@ def test_the_doctor_says_what_is_wrong_with_a_plugin(own: Path, capsys: Any) -> 
     assert main(["doctor", "--json"]) == 0
     told = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
     assert not told["plugins"]["ok"] and "does not parse" in told["plugins"]["says"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_run_takes_no_other_source_than_it_was_planned_with(own: Path, first: bool) -> None:
+    """An edit before the part is loaded, and between two parts' uses."""
+    code = study.resolve(SOURCE).document["code"]
+    with (
+        pytest.raises(UserError, match=r"ascent.py changed while its method clipped_ascent was at work \(\w{16} before, \w{16} now\); submit the study again"),
+        held_to(code),
+    ):  # fmt: skip
+        if first:
+            registry.load("methods", "clipped_ascent")
+        written(own, "ascent.py", ASCENT + "\n")
+        registry.load("methods", "clipped_ascent")
+        pytest.fail("another source than the planned one was taken")
+    assert registry.load("methods", "clipped_ascent").__name__ == "clipped_ascent"
+
+
+def test_what_a_run_loads_beside_its_plan_is_held_to_its_first_source(own: Path) -> None:
+    with pytest.raises(UserError, match="surprise.py changed while its metric surprise"), held_to({}):  # fmt: skip
+        registry.load("metrics", "surprise")
+        written(own, "surprise.py", METRIC + "\n")
+
+
+def test_a_plugin_that_goes_away_at_work_is_told(own: Path) -> None:
+    code = study.resolve(SOURCE).document["code"]
+    with pytest.raises(UserError, match="plugin of the metric surprise went away while it was at work.*--plugin PATH"), held_to(code):  # fmt: skip
+        (own / "surprise.py").unlink()
+
+
+def test_a_run_whose_plugin_is_edited_while_it_works_fails_and_stores_nothing(own: Path, tmp_path: Path) -> None:  # fmt: skip
+    from backend.recipe import execute
+    from backend.stage import StageRequest
+    from tests.small import Kept
+
+    edits = f"open({str(own / 'ascent.py')!r}, 'a').write('# edited')\n    return suppress("
+    written(own, "ascent.py", ASCENT.replace("return suppress(", edits))
+    planned = study.resolve({**SOURCE, "metrics": [], "attacks": []})
+    runs = {run.name: run for run in planned.runs}
+    mine = runs["clipped_ascent"]
+    for run in (runs["base"], mine):
+        given = {k: getattr(run, k) for k in ("stage", "name", "parameters", "setting", "seed", "precision", "fingerprint", "parent", "inputs")}  # fmt: skip
+        request = StageRequest(home=tmp_path, **given)
+        if run is not mine:
+            execute(request, Kept())
+    with pytest.raises(UserError, match="ascent.py changed while its method clipped_ascent was at work"):  # fmt: skip
+        execute(request, Kept())
+    assert [path for path in tmp_path.rglob("*.safetensors") if runs["base"].fingerprint in str(path)]  # fmt: skip
+    models = [path for path in tmp_path.rglob("*.safetensors") if "resume" not in str(path)]
+    assert not [path for path in models if mine.fingerprint in str(path)]
+
+
+def test_what_two_plugins_of_a_package_share_is_that_of_one_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = ASCENT.replace("import torch\n", "import torch\n\nfrom twolethe.numbers import HIGH\n")
+    files = {"parts/one.py": text, "parts/two.py": text.replace("clipped_", "other_"), "parts/__init__.py": "", "numbers.py": "HIGH = 4.0\n"}  # fmt: skip
+    installed(tmp_path, "twolethe", files, "twolethe.parts")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert registry.module_of("methods", "clipped_ascent").HIGH == 4.0
+    written(tmp_path / "twolethe", "numbers.py", "HIGH = 4.5\n")
+    with pytest.raises(UserError, match="two.py was edited since this process imported it"):
+        registry.module_of("methods", "other_ascent")
+
+
+def test_a_file_that_is_made_later_counts_as_soon_as_it_is_there(own: Path) -> None:
+    """In a notebook: the import fails, the missing file is written, and then edited."""
+    text = ASCENT.replace("import torch\n", "import torch\n\nfrom ._shared import HIGH\n")
+    written(own, "ascent.py", text)
+    with pytest.raises(UserError, match="cannot be imported: ModuleNotFoundError"):
+        registry.load("methods", "clipped_ascent")
+    seen = {plugins.code_of("methods", "clipped_ascent")}
+    for high in (4.0, 5.5):
+        written(own, "_shared.py", f"HIGH = {high}\n")
+        os.utime(own / "_shared.py", ns=(int(high), int(high)))
+        seen.add(plugins.code_of("methods", "clipped_ascent"))
+        assert high == registry.module_of("methods", "clipped_ascent").HIGH
+    assert len(seen) == 3
+
+
+def test_a_plugin_that_ends_the_process_says_so(own: Path) -> None:
+    written(own, "ascent.py", ASCENT.replace("import torch", "import sys; sys.exit(3)"))
+    with pytest.raises(UserError, match="ascent.py cannot be imported: SystemExit: 3"):
+        registry.load("methods", "clipped_ascent")
+
+
+def test_the_same_source_may_lie_elsewhere_by_now(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    text = ASCENT.replace("def climb", "from ._shared import HIGH\n\n    def climb")
+    written(own, "ascent.py", text)
+    written(own, "_shared.py", "HIGH = 7.0\n")
+    module = registry.module_of("methods", "clipped_ascent")
+    own.rename(tmp_path / "moved")
+    monkeypatch.setenv("LETHE_PLUGINS", str(tmp_path / "moved"))
+    assert registry.module_of("methods", "clipped_ascent") is module
+    import importlib
+
+    assert importlib.import_module("._shared", module.__package__).HIGH == 7.0
+
+
+def test_a_user_that_there_is_not_is_a_path_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    from backend.api import Study
+    from backend.attached_tasks import attached
+
+    nobody = "~no-such-user-here/own"
+    with pytest.raises(UserError, match="There is no plugin .*no-such-user-here"):
+        plugins.use([nobody])
+    with pytest.raises(UserError, match="must be a folder with definitions"):
+        attached({"tasks": ["own"], "include_path": nobody})
+    with pytest.raises(UserError, match="There is no study '~no-such-user-here"):
+        Study(f"{nobody}.toml")
+    with pytest.raises(UserError, match="no-such-user-here"):
+        study.resolve({"setting": {"name": "language", "keep": f"{nobody}.txt", "forget": f"{nobody}.txt"}})  # fmt: skip
+    monkeypatch.setenv("LETHE_LM_EVAL_PATHS", nobody)
+    monkeypatch.setenv("LETHE_PLUGINS", nobody)
+    assert "no-such-user-here" in plugins.refused()[0]
+    assert "no-such-user-here" in ours(Path(), "sqlite:///x")["LETHE_LM_EVAL_PATHS"]

@@ -226,6 +226,8 @@ def test_results_are_imported_from_afar_as_from_a_folder(ask: Ask, engine: Engin
     assert (done["revision"], done["new"], done["changed"]) == (1, 2, True)
     assert ask("POST", "/import", runner, {**asked, "dry_run": False})[1]["changed"] is False
     assert len(ask("GET", "/runs?study=theirs", runner)[1]) == 2
+    status, told, _ = ask("POST", "/studies", runner, {"study": {**SOURCE, "name": "theirs"}})
+    assert status == 400 and "name = 'theirs' is that of an imported study" in told["error"]
 
 
 @pytest.mark.parametrize(

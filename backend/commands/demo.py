@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.commands import Verbs, database, show, verb
-from backend.commands.queue import engine_words
+from backend.commands.queue import count, engine_words
 from backend.stage import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +27,7 @@ def add(verbs: Verbs) -> None:
     demo = verb(verbs, "demo", _demo, "work the quick study off and print its frontier")
     demo.add_argument("--serve", action="store_true", help="serve the dashboard meanwhile")
     demo.add_argument("--port", type=int, default=8501)
-    demo.add_argument("--slots", type=int)
+    demo.add_argument("--slots", type=count)
     engine_words(demo)
 
 

@@ -19,7 +19,7 @@ def add(verbs: Verbs) -> None:
     submit.add_argument("--dry-run", action="store_true", help="only say what would be queued")
     work = verb(verbs, "work", _work, "claim and execute runs")
     work.add_argument("--until-idle", action="store_true", help="return when nothing is left")
-    work.add_argument("--slots", type=_count, help="runs at a time")
+    work.add_argument("--slots", type=count, help="runs at a time")
     _devices(work, "of this machine for every run")
     engine_words(work)
     work.add_argument(
@@ -33,7 +33,7 @@ def add(verbs: Verbs) -> None:
     run.add_argument("--prompts", metavar="NAME", help="answer what the playground asks")
     run.add_argument("--idle", type=float, default=180.0, help="seconds without a prompt; then end")
     _devices(run, "to do it on")
-    run.add_argument("--rank", type=_count, help=argparse.SUPPRESS)  # which of them to be
+    run.add_argument("--rank", type=count, help=argparse.SUPPRESS)  # which of them to be
     run.add_argument("--store", type=Path, help=argparse.SUPPRESS)  # where they find one another
     _steering(verbs)
 
@@ -53,7 +53,7 @@ def engine_words(words: Any) -> None:
 def _devices(words: Any, what: str) -> None:
     from backend.engines.devices import SHARDINGS
 
-    words.add_argument("--devices", type=_count, default=1, metavar="N", help=f"devices {what}")
+    words.add_argument("--devices", type=count, default=1, metavar="N", help=f"devices {what}")
     words.add_argument(
         "--sharding",
         choices=SHARDINGS,
@@ -76,7 +76,8 @@ def _steering(verbs: Verbs) -> None:
     verb(verbs, "status", _status, "what runs, what waits, what failed")
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A number of things as an argument; argparse says where it is none."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)

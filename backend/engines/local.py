@@ -16,6 +16,8 @@ from backend.engines.devices import Devices
 from backend.engines.pipe import Ear, last_line
 from backend.plugin_places import ENVIRONMENT as PLUGINS
 from backend.plugin_places import given_paths
+from backend.task_definitions import ENVIRONMENT as TASKS
+from backend.task_definitions import allowed_folders
 from db.writes import Claim
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,8 +127,10 @@ def ours(home: Path, database_url: str) -> dict[str, str]:
     """The part of it that is ours, on whatever machine."""
     path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH")) if part)
     theirs = os.pathsep.join(map(str, given_paths(os.environ.get(PLUGINS, ""))))
+    tasks = os.pathsep.join(map(str, allowed_folders()))
     return {
         **({PLUGINS: theirs} if theirs else {}),
+        **({TASKS: tasks} if tasks else {}),
         **({ARTIFACTS: given()} if given() else {}),
         "LETHE_HOME": str(home.absolute()),
         "LETHE_DATABASE_URL": database_url,

@@ -1,5 +1,6 @@
 """Benchmarks that come as many files: a folder as published, or a dataset of the hub with configurations and splits."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +41,7 @@ class Collection:
         if self.root == SAMPLE:
             rows = self.sample.get(name)
             return generated(f"{self.benchmark}:{name}", rows) if rows else None
-        folder = Path(self.root).expanduser()
+        folder = Path(os.path.expanduser(self.root))
         if folder.is_dir():
             files = _files(folder, config, split)
             return of_sources(",".join(map(str, files))) if files else None

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def source(name: str, field: str = "text", split: str = "train") -> Source:
     Raises:
         UserError: there is nothing of that name, or nothing that can be read in it
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.is_file():
         if path.suffix not in KINDS:
             raise UserError(f"{path.name} is of no known kind; readable are {', '.join(KINDS)}.")

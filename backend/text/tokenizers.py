@@ -66,7 +66,7 @@ def given(name: str, revision: str = "") -> Tokenizer:
     Raises:
         UserError: there is none, or it cannot be read
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     file = path / "tokenizer.json" if path.is_dir() else path
     if not file.is_file():
         file = _from_hub(name, revision)

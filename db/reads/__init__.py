@@ -112,6 +112,7 @@ from db.reads.studies import (
     study,
     study_runs,
     study_runs_in,
+    was_imported,
 )
 from db.reads.tables import (
     columns_of,
@@ -226,5 +227,6 @@ __all__ = [
     "under_way",
     "unfinished",
     "views",
+    "was_imported",
     "workers",
 ]

@@ -68,6 +68,13 @@ def study(engine: Engine, name: str, revision: int | None = None) -> StudyRecord
     return None if row is None else StudyRecord(**row)
 
 
+def was_imported(engine: Engine, name: str) -> bool:
+    """Whether the study of that name was imported, also where it is in the trash; False where there is none."""
+    query = select(Study.origin).where(Study.name == name).order_by(Study.revision.desc())
+    with reader(engine).connect() as c:
+        return bool(c.execute(query.limit(1)).scalar() == "imported")
+
+
 def revisions(engine: Engine, name: str) -> pd.DataFrame:
     """All revisions of a study, newest first: id, revision, created_at."""
     query = select(Study.id, Study.revision, Study.created_at)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, func, select
 
-from db.live import newest
+from db.live import KEPT, newest
 from db.models import Event, Flag, Run, Study, StudyRun
 from db.writes.rows import event, upsert
 
@@ -14,7 +14,10 @@ ENDS = ("complete", "failed", "cancelled")
 
 @dataclass(frozen=True)
 class Ended:
-    """A study none of whose runs is at work or can begin: how many of them are in which state, `blocked` ones apart."""
+    """A study none of whose runs is at work or can begin: how many of them are in which state, `blocked` ones apart.
+
+    Runs in the trash are left out.
+    """
 
     name: str
     revision: int
@@ -40,7 +43,7 @@ def take_ended(engine: Engine, run_ids: Iterable[int]) -> list[Ended]:
     with engine.begin() as c:
         rows = c.execute(studies.order_by(Study.id).with_for_update(of=Study)).all()
         states = {row.id: _counts(c, row.id) for row in rows}
-        over = [row for row in rows if not {"waiting", "running"} & states[row.id].keys()]
+        over = [row for row in rows if states[row.id] and not {"waiting", "running"} & states[row.id].keys()]  # fmt: skip
         found = [
             Ended(row.name, row.revision, states[row.id]) for row in over if _is_new(c, row.id)
         ]
@@ -54,7 +57,7 @@ def _counts(c: Connection, study: int) -> dict[str, int]:
         StudyRun, StudyRun.run_id == Run.id
     )
     found: dict[str, int] = {}
-    for state, count, blocked in c.execute(runs.where(StudyRun.study_id == study).group_by(Run.state)):  # fmt: skip
+    for state, count, blocked in c.execute(runs.where(StudyRun.study_id == study, KEPT).group_by(Run.state)):  # fmt: skip
         parts = {"blocked": blocked, "waiting": count - blocked} if state == "waiting" else {state: count}  # fmt: skip
         found |= {name: number for name, number in parts.items() if number}
     return found

@@ -11,10 +11,9 @@ from db.models import REMOVED_MODEL, Artifact, ItemValues, Measurement, Run, Sam
 from db.session import DatabaseProblem
 from db.writes.guarded import needs
 from db.writes.rows import clock, event, upsert
+from db.writes.submission import IMPORTED as ORIGIN
 from db.writes.submission import insert_runs, known_runs, store_revision
 from db.writes.trash import bring_back, in_trash
-
-ORIGIN = "imported"
 
 
 @dataclass(frozen=True)

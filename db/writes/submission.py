@@ -16,6 +16,7 @@ from db.writes.trash import bring_back
 
 COPIED = ("fingerprint", "stage", "name", "version", "parameters", "setting", "precision", "seed")
 OPTIONAL = ("memory_need", "expected_seconds")
+IMPORTED = "imported"  # the origin of studies and runs that were done elsewhere
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,13 @@ def submit(
 
     The same document with the same runs again is the same revision. What was in the trash comes back: the study, and
     every run that it needs; one that had failed or was cancelled waits again, as a new one would.
+
+    Raises:
+        DatabaseProblem: a study of that name was imported
     """
     plan = {run["fingerprint"]: run for run in runs}
     with engine.begin() as c:
+        _own_name(c, name)
         ids = known_runs(c, list(plan))
         bring_back(c, name, list(ids.values()))
         new = [run for fingerprint, run in plan.items() if fingerprint not in ids]
@@ -55,6 +60,13 @@ def submit(
         make_again(c)
         block(c)
     return Submitted(study_id, revision, len(new), known)
+
+
+def _own_name(c: Connection, name: str) -> None:
+    """A revision on top would hide what was imported, and bar it from being imported again."""
+    newest = select(Study.origin).where(Study.name == name).order_by(Study.revision.desc())
+    if c.execute(newest.limit(1)).scalar() == IMPORTED:
+        raise DatabaseProblem(f"There is a study {name!r} that was imported; give the one to run here another name.")  # fmt: skip
 
 
 @needs("runner")
