@@ -89,7 +89,7 @@ def _do(
                 return _said("refused", started)
             outcome = execute(request, sink)
             cargo.take(outcome.files)
-        patiently(sink.flush)
+        sink.flush()
         ledger, owner = _ledger(outcome), made[0] if made else None
         done = patiently(lambda: writes.complete(engine, run_id, attempt, *ledger, owner))
         if done:
@@ -104,7 +104,7 @@ def _do(
         whole = trace or "".join(traceback.format_exception(problem))
         say("failed", sentence, logging.ERROR, traceback=whole, seconds=_since(started))
         with contextlib.suppress(Exception):
-            sink.flush()  # the curve up to here may show why
+            sink.flush_now()  # the curve up to here may show why
         done = patiently(lambda: writes.fail(engine, run_id, attempt, sentence, trace))
         return "failed" if done else "refused"
 
@@ -152,7 +152,7 @@ def _give_up(engine: Engine, row: dict[str, Any], attempt: int, home: Path, sent
     """End the run and this process, whose main thread waits for a device that is gone."""
     say("failed", sentence, logging.ERROR)
     with contextlib.suppress(Exception):
-        writes.fail(engine, row["id"], attempt, sentence, "")
+        patiently(lambda: writes.fail(engine, row["id"], attempt, sentence, ""))
     run_log.keep_tail(engine, home, row["id"], row["fingerprint"], attempt)
     os._exit(1)
 
