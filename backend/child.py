@@ -28,6 +28,7 @@ from backend.redaction import redacted, secrets_here
 from backend.remedies import out_of_memory
 from backend.sink import DatabaseSink
 from backend.stage import Cancelled, RunFailed, StageOutcome, StageRequest, UserError
+from backend.time_limit import given
 from db import reads, session, writes
 from db.models import AGAIN
 
@@ -97,7 +98,7 @@ def _do(
         took = ("steps", "tokens", "flops", "peak_memory")
         return _said("complete" if done else "refused", started, {name: getattr(outcome, name) for name in took})  # fmt: skip
     except Cancelled:
-        return _said(_stopped(engine, run_id, attempt, sink), started)
+        return _stopped(engine, run_id, attempt, sink, request, started)
     except Exception as problem:
         secrets = secrets_here()
         sentence, trace = (redacted(text, secrets) for text in explained(problem, row))
@@ -177,15 +178,39 @@ def _ledger(outcome: StageOutcome) -> tuple[dict[str, Any], list[dict[str, Any]]
     return ledger, [asdict(file) for file in outcome.files]
 
 
-def _stopped(engine: Engine, run_id: int, attempt: int, sink: DatabaseSink) -> str:
+def _stopped(
+    engine: Engine,
+    run_id: int,
+    attempt: int,
+    sink: DatabaseSink,
+    request: StageRequest,
+    started: float,
+) -> str:
     """The end of a run that was told to stop, by whoever told it."""
     if sink.lost:
-        return "refused"
+        return _said("refused", started)
     if sink.cancel_requested or not sink.stopping.is_set():
         done = patiently(lambda: writes.cancelled(engine, run_id, attempt))
-        return "cancelled" if done else "refused"
-    done = patiently(lambda: writes.hand_back(engine, run_id, attempt))
-    return "returned" if done else "refused"
+        return _said("cancelled" if done else "refused", started)
+    why = _why_it_returns(request, time.monotonic() - started)
+    state = patiently(lambda: writes.hand_back(engine, run_id, attempt, *why)) or "refused"
+    if state == "failed":
+        say("failed", why[-1], logging.ERROR, seconds=_since(started))
+        return state
+    return _said(state, started)
+
+
+def _why_it_returns(request: StageRequest, seconds: float) -> tuple[str, ...]:
+    """The reason, and what is said of a run that comes no further; nothing where its worker simply stops."""
+    from backend.checkpoints import NOT_BEGUN, resume_progress
+
+    limit = given()
+    if limit is None or not limit.ended(seconds):
+        return ()
+    progress = resume_progress(request.home, request.fingerprint)
+    # A run from its start does not go on from a state, whatever lies there.
+    kept = None if request.fresh or progress == NOT_BEGUN else progress
+    return limit.reason(kept), limit.sentence(kept)
 
 
 def explained(problem: BaseException, row: dict[str, Any] | None = None) -> tuple[str, str]:
