@@ -342,6 +342,8 @@ class _Worker:
             if self._sampling():
                 writes.sample_machine(self.engine, self.host, told)
                 writes.tidy_samples(self.engine)
+                for run_id in writes.reblock(self.engine):
+                    self._herald.run_ended(run_id)  # its study may have nothing left to do
         if self._prompts():
             self._attendant.look()
         if self._cancels() and any(post.claim for post in self._posts):
