@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from sqlalchemy import Engine
 
 from backend.artifacts import Artifacts, Damaged, artifacts
+from backend.patience import patiently
 from backend.stage import Cancelled, RunFailed, StageRequest, WrittenFile
 from db import reads
 
@@ -33,7 +34,7 @@ def bring_model(engine: Engine, home: Path, run_id: int, store: Artifacts | None
     Raises:
         RunFailed: it was removed, or is neither here nor there, or the place does not answer
     """
-    file = reads.model_file(engine, run_id)
+    file = patiently(lambda: reads.model_file(engine, run_id))
     if file is not None and file["removed"]:
         raise RunFailed(f"The model of run {run_id} was removed to make room; `retry {run_id}` makes it again.")  # fmt: skip
     store = store or artifacts()

@@ -28,6 +28,7 @@ from backend.redaction import redacted, secrets_here
 from backend.remedies import out_of_memory
 from backend.sink import DatabaseSink
 from backend.stage import Cancelled, Owner, RunFailed, StageOutcome, StageRequest, UserError
+from backend.time_limit import given
 from db import reads, session, writes
 from db.models import AGAIN
 
@@ -89,7 +90,7 @@ def _do(
                 return _said("refused", started)
             outcome = execute(request, sink)
             cargo.take(outcome.files)
-        patiently(sink.flush)
+        sink.flush()
         ledger, owner = _ledger(outcome), made[0] if made else None
         done = patiently(lambda: writes.complete(engine, run_id, attempt, *ledger, owner))
         if done:
@@ -97,14 +98,14 @@ def _do(
         took = ("steps", "tokens", "flops", "peak_memory")
         return _said("complete" if done else "refused", started, {name: getattr(outcome, name) for name in took})  # fmt: skip
     except Cancelled:
-        return _said(_stopped(engine, run_id, attempt, sink), started)
+        return _stopped(engine, run_id, attempt, sink, request, started)
     except Exception as problem:
         secrets = secrets_here()
         sentence, trace = (redacted(text, secrets) for text in explained(problem, row))
         whole = trace or "".join(traceback.format_exception(problem))
         say("failed", sentence, logging.ERROR, traceback=whole, seconds=_since(started))
         with contextlib.suppress(Exception):
-            sink.flush()  # the curve up to here may show why
+            sink.flush_now()  # the curve up to here may show why
         done = patiently(lambda: writes.fail(engine, run_id, attempt, sentence, trace))
         return "failed" if done else "refused"
 
@@ -152,7 +153,7 @@ def _give_up(engine: Engine, row: dict[str, Any], attempt: int, home: Path, sent
     """End the run and this process, whose main thread waits for a device that is gone."""
     say("failed", sentence, logging.ERROR)
     with contextlib.suppress(Exception):
-        writes.fail(engine, row["id"], attempt, sentence, "")
+        patiently(lambda: writes.fail(engine, row["id"], attempt, sentence, ""))
     run_log.keep_tail(engine, home, row["id"], row["fingerprint"], attempt)
     os._exit(1)
 
@@ -178,15 +179,39 @@ def _ledger(outcome: StageOutcome) -> tuple[dict[str, Any], list[dict[str, Any]]
     return ledger, [asdict(file) for file in outcome.files]
 
 
-def _stopped(engine: Engine, run_id: int, attempt: int, sink: DatabaseSink) -> str:
+def _stopped(
+    engine: Engine,
+    run_id: int,
+    attempt: int,
+    sink: DatabaseSink,
+    request: StageRequest,
+    started: float,
+) -> str:
     """The end of a run that was told to stop, by whoever told it."""
     if sink.lost:
-        return "refused"
+        return _said("refused", started)
     if sink.cancel_requested or not sink.stopping.is_set():
         done = patiently(lambda: writes.cancelled(engine, run_id, attempt))
-        return "cancelled" if done else "refused"
-    done = patiently(lambda: writes.hand_back(engine, run_id, attempt))
-    return "returned" if done else "refused"
+        return _said("cancelled" if done else "refused", started)
+    why = _why_it_returns(request, time.monotonic() - started)
+    state = patiently(lambda: writes.hand_back(engine, run_id, attempt, *why)) or "refused"
+    if state == "failed":
+        say("failed", why[-1], logging.ERROR, seconds=_since(started))
+        return state
+    return _said(state, started)
+
+
+def _why_it_returns(request: StageRequest, seconds: float) -> tuple[str, ...]:
+    """The reason, and what is said of a run that comes no further; nothing where its worker simply stops."""
+    from backend.checkpoints import NOT_BEGUN, resume_progress
+
+    limit = given()
+    if limit is None or not limit.ended(seconds):
+        return ()
+    progress = resume_progress(request.home, request.fingerprint, request.owner)
+    # A run from its start does not go on from a state, whatever lies there.
+    kept = None if progress == NOT_BEGUN else progress
+    return limit.reason(kept), limit.sentence(kept)
 
 
 def explained(problem: BaseException, row: dict[str, Any] | None = None) -> tuple[str, str]:

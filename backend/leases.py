@@ -10,9 +10,15 @@ from collections.abc import Callable, Iterable
 
 from db.writes import Lease
 
+LONGEST = 600.0  # seconds
+
 
 class Watch:
-    """What a worker has seen of all leases; `seconds` is how long its own are."""
+    """What a worker has seen of all leases; `seconds` is how long its own are.
+
+    What a clock says counts for `LONGEST` at most, and again at every look: one that was wrong at the first, as before a
+    machine has heard the time, lets nobody wait for hours. Whoever lives renews within seconds.
+    """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic):
         self.seconds, self._clock = seconds, clock
@@ -28,8 +34,11 @@ class Watch:
         self._due = {}
         for lease in leases:
             key = (lease.run_id, lease.attempt, lease.until)
-            # One that seems to be over already gets half of ours: its owner renews it in seconds, if it lives.
-            due = before.get(key, now + max(lease.seconds, self.seconds / 2))
+            ahead = min(lease.seconds, max(LONGEST, self.seconds))
+            if key in before:
+                due = min(before[key], now + max(ahead, self.seconds))
+            else:  # one that seems to be over already gets half of ours: its owner renews it in seconds, if it lives
+                due = now + max(ahead, self.seconds / 2)
             self._due[key] = due
             if due <= now:
                 dead.append(lease)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from db.session import DatabaseProblem
 
@@ -17,6 +18,8 @@ PAUSES = (0.2, 5.0)  # the first and the longest
 SQLITE = ("locked", "is full", "unable to open", "disk I/O")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 LOG = logging.getLogger("lethe")
+# What a database that refuses raises; the second where all our connections wait for one that does not answer.
+REFUSALS = (DBAPIError, NoConnection)
 
 
 class Away(Exception):
@@ -46,7 +49,7 @@ def patiently(action: Callable[[], T], seconds: float | None = None) -> T:
 
 def passes(problem: BaseException) -> bool:
     """Whether what went wrong may be over soon, without anybody changing the run."""
-    if isinstance(problem, Away):
+    if isinstance(problem, Away | NoConnection):
         return True
     if isinstance(problem, DatabaseProblem):
         return problem.__cause__ is not None and passes(problem.__cause__)

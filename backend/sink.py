@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
+from backend.patience import REFUSALS, patiently
 from backend.stage import Answered, Cancelled, Measured
 from db import writes
 
@@ -67,11 +67,18 @@ class DatabaseSink:
         return self.cancel_requested or self.lost or self.stopping.is_set()
 
     def flush(self) -> None:
-        """Return only when everything handed over so far is stored.
+        """Return only when everything handed over so far is stored; a database that is away for a while is waited for.
 
         Raises:
+            Exception: the database's, where it does not come back or refuses for good
             Cancelled: another attempt holds the run by now, so nothing more may be written
         """
+        patiently(
+            self.flush_now
+        )  # without the lock between two tries, so that the lease is renewed in time
+
+    def flush_now(self) -> None:
+        """The same, tried once."""
         with self._storing:
             with self._buffer:
                 rows, answers = self._rows, self._answers
@@ -102,13 +109,13 @@ class DatabaseSink:
         pause = min(FLUSH_SECONDS, self.lease_seconds / 4)
         while not self._finished.wait(pause):
             try:
-                self.flush()
+                self.flush_now()
                 wish = writes.heartbeat(
                     self.engine, self.run_id, self.attempt, self.lease_seconds, *self._progress
                 )
             except Cancelled:
                 return
-            except DBAPIError:
+            except REFUSALS:
                 time.sleep(pause)  # locked or full: the rows are kept, and the lease decides
                 continue
             self.cancel_requested |= wish == "cancel"

@@ -12,11 +12,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
 from backend import run_log
 from backend.artifacts import checked
@@ -26,9 +25,12 @@ from backend.engines.interface import AnySlot
 from backend.engines.machine import Load, machine
 from backend.herald import Herald, webhook
 from backend.leases import Watch
+from backend.patience import REFUSALS
 from backend.placed import own
 from backend.playground.attendant import Attendant, ending
 from backend.stage import RunFailed
+from backend.starting import Starts
+from backend.timer import Timer
 from backend.worker_log import WorkerLog
 from db import reads, session, writes
 from db.writes import Claim, NoRoom
@@ -67,20 +69,8 @@ class _Post:
     ready: bool = False
     deadline: float | None = None  # when a run that was told to stop has to be gone
     asked: bool = False
-
-
-@dataclass
-class _Timer:
-    """True once in every period, the first time at once."""
-
-    seconds: float
-    due: float = field(default_factory=time.monotonic)
-
-    def __call__(self) -> bool:
-        if time.monotonic() < self.due:
-            return False
-        self.due = time.monotonic() + self.seconds
-        return True
+    handed: int = 0  # what `Starts.handed` said
+    how: str = ""  # how its job ended, as the cluster says it
 
 
 def work(
@@ -164,17 +154,17 @@ class _Worker:
         self._selector = selectors.DefaultSelector()
         self._posts: list[_Post] = []
         self._watch = Watch(lease_seconds)
-        self._deaths = 0
+        self._deaths, self._starts = 0, Starts()
         # Bytes that the next run needs and that are left, where that is too few.
         self._short: dict[str, int] | None = None
         self._hungry = True  # something happened that may have made a run ready
-        self._poll = _Timer(POLL_SECONDS)
-        self._look = _Timer(POLL_SECONDS)
-        self._cancels = _Timer(1.0)
-        self._pulse = _Timer(max(0.5, min(5.0, lease_seconds / 3)))
-        self._load, self._sampling = Load(), _Timer(SAMPLE_SECONDS)
+        self._poll = Timer(POLL_SECONDS)
+        self._look = Timer(POLL_SECONDS)
+        self._cancels = Timer(1.0)
+        self._pulse = Timer(max(0.5, min(5.0, lease_seconds / 3)))
+        self._load, self._sampling = Load(), Timer(SAMPLE_SECONDS)
         self._load()  # from here on
-        self._prompts = _Timer(POLL_SECONDS)
+        self._prompts = Timer(POLL_SECONDS)
         self._attendant = Attendant(
             engine, home, lambda kind, text: self.tell(Happened(kind, text))
         )
@@ -258,6 +248,27 @@ class _Worker:
             self.tell(Happened(words[2], run_id=post.claim.run_id))
             self._herald.run_ended(post.claim.run_id)
             post.claim, post.deadline, post.asked = None, None, False
+        elif words == ["started"]:
+            self._starts.worked()
+        elif len(words) > 1 and words[0] == "unstarted" and post.claim:
+            self._unstarted(post, words[1], " ".join(words[2:]))
+        elif words[:1] == ["ended"]:
+            post.how = " ".join(words[1:])
+
+    def _unstarted(self, post: _Post, state: str, why: str) -> None:
+        """A cluster took no job: the run is none the worse, and another try waits. Jobs that are under way are left alone."""
+        assert post.claim is not None
+        self._starts.refused(post.handed)
+        self.tell(Happened(state, run_id=post.claim.run_id))
+        self._herald.run_ended(post.claim.run_id)
+        post.claim, post.deadline, post.asked = None, None, False
+        if (
+            self._starts.hopeless
+            and not self.stopping
+            and not any(other.claim for other in self._posts)
+        ):
+            raise WorkerProblem(f"No job could be started {self._starts.failed} times in a row, the last time because of {why}")  # fmt: skip
+        self.tell(Happened("problem", f"No job could be started, because of {why}; the next try is in {self._starts.pause:.0f} s."))  # fmt: skip
 
     def _ended(self, post: _Post) -> None:
         """A slot's process is gone, in order or not: its run, if it had one, is lost at once."""
@@ -266,7 +277,7 @@ class _Worker:
         self._posts.remove(post)
         status = post.slot.bury()
         if post.claim:
-            self._lose(post.claim, _how_it_ended(status))
+            self._lose(post.claim, post.how or _how_it_ended(status))
         if post.slot.ever_ready or self.stopping:
             return
         self._deaths += 1
@@ -278,19 +289,20 @@ class _Worker:
 
     def _lose(self, claim: Claim, reason: str) -> None:
         """Back to the queue with it; where the database refuses, the lease will see to that."""
+        told: list[str | None] = []  # None: it has ended, its process only had no time to say so
 
         def write() -> None:
-            if self.stopping:
-                writes.hand_back(self.engine, claim.run_id, claim.attempt)
-            else:
-                writes.lose(self.engine, claim.run_id, claim.attempt, reason)
+            run = (self.engine, claim.run_id, claim.attempt)
+            lost = "lost" if not self.stopping and writes.lose(*run, reason) else None
+            told.append(writes.hand_back(*run) if self.stopping else lost)
 
-        if self._patiently(write):
-            how = "returned" if self.stopping else "lost"
+        if not self._patiently(write):
+            return
+        if how := told[-1]:
             self._patiently(lambda: self._log_loss(claim, how, reason))
             self.tell(Happened(how, reason, claim.run_id))
-            # It may have ended: after its last attempt, by a cancel, or written by the process before it went.
-            self._herald.run_ended(claim.run_id)
+        # It may have ended: after its last attempt, by a cancel, or written by the process before it went.
+        self._herald.run_ended(claim.run_id)
 
     def _log_loss(self, claim: Claim, how: str, reason: str) -> None:
         """The run's own log ends with the words of who saw its process end."""
@@ -302,7 +314,7 @@ class _Worker:
     def _feed(self) -> None:
         """A run for every slot that waits for one, as long as there are ready runs."""
         waiting = [post for post in self._posts if post.ready and not post.claim]
-        if not waiting or not (self._hungry or self._poll()):
+        if not waiting or not (self._hungry or self._poll()) or not self._starts.open:
             return
         self._hungry = False
         self._short = None
@@ -316,8 +328,11 @@ class _Worker:
                 self._short = {"needs": found.need, "left": max(0, room or 0)}
                 continue
             post.claim, post.ready, self._short = found, False, None
+            post.handed = self._starts.handed()
             post.slot.send(found, self.lease_seconds)
             self.tell(Happened("claimed", f"attempt {found.attempt}", found.run_id))
+            if not self._starts.open:
+                return
 
     def _chores(self) -> None:
         if self._pulse():
@@ -333,6 +348,8 @@ class _Worker:
             if self._sampling():
                 writes.sample_machine(self.engine, self.host, told)
                 writes.tidy_samples(self.engine)
+                for run_id in writes.reblock(self.engine):
+                    self._herald.run_ended(run_id)  # its study may have nothing left to do
         if self._prompts():
             self._attendant.look()
         if self._cancels() and any(post.claim for post in self._posts):
@@ -370,8 +387,8 @@ class _Worker:
         """Do it; a database that is locked or full for a while is told and waited for, not fatal."""
         try:
             action()
-        except DBAPIError as problem:
-            self.tell(Happened("problem", f"The database refused: {problem.orig}."))
+        except REFUSALS as problem:
+            self.tell(Happened("problem", f"The database refused: {getattr(problem, 'orig', problem)}."))  # fmt: skip
             self._hungry = True
             self._watch.forget()
             time.sleep(POLL_SECONDS)

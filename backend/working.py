@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from backend.patience import REFUSALS
 from backend.worker import WorkerProblem, work
 from db import reads
 from db.session import require_database
@@ -43,18 +44,24 @@ class Progress:
         self.engine, self.study_id, self.started, self.done = engine, study_id, time.monotonic(), 0
 
     def tell(self, happened: Any) -> None:
-        """Say what happened to a run."""
+        """Say what happened to a run; where the database does not answer, without what only it knows."""
         if happened.kind in ("claimed", "refused"):
             return
-        line = f"{happened.kind} {happened.text}".rstrip()
-        if happened.run_id is not None:
-            run = reads.run(self.engine, happened.run_id) or {}
-            line = f"{happened.kind:9} {run.get('stage', ''):9} {run.get('name', ''):10}"
-            line += f" seed {run.get('seed', '')}  {run.get('error') or ''}"
-        if happened.kind == "complete":
-            self.done += 1
-            line = f"{self._how_far()}  {line}"
+        self.done += happened.kind == "complete"
+        try:
+            line = self._line(happened)
+        except REFUSALS:
+            of_run = "" if happened.run_id is None else f"run {happened.run_id} "
+            line = f"{happened.kind:9} {of_run}{happened.text}"
         print(line.rstrip(), file=sys.stderr, flush=True)
+
+    def _line(self, happened: Any) -> str:
+        if happened.run_id is None:
+            return f"{happened.kind} {happened.text}"
+        run = reads.run(self.engine, happened.run_id) or {}
+        line = f"{happened.kind:9} {run.get('stage', ''):9} {run.get('name', ''):10}"
+        line += f" seed {run.get('seed', '')}  {run.get('error') or ''}"
+        return f"{self._how_far()}  {line}" if happened.kind == "complete" else line
 
     def _how_far(self) -> str:
         left = self._left()

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WORKERS = {
     "add_artifacts", "add_event", "answer_prompt", "beat_prompt", "beat_worker", "begin", "cancelled", "claim",
     "claim_prompt", "complete", "fail", "fail_prompt", "fail_waiting_prompts", "hand_back", "keep_log", "sample_machine", "tidy_samples", "heartbeat", "identity", "leases", "lose",
-    "lose_prompts", "reap", "reap_prompts", "record", "register_worker", "return_prompt", "stop_worker", "take_ended",
+    "lose_prompts", "reap", "reap_prompts", "reblock", "record", "register_worker", "return_prompt", "stop_worker", "take_ended",
 }  # fmt: skip
 EVERY_WRITE = {
     name: one for name in writes.__all__ if not inspect.isclass(one := getattr(writes, name))

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from backend import child, patience, recipe
-from backend.stage import RunFailed
+from backend.stage import Cancelled, RunFailed
+from backend.time_limit import TimeLimit
 from db import reads, writes
 from tests.chaos import small_disk
 from tests.small_study import database, numbers, run, submit, submit_real
@@ -120,6 +121,56 @@ def test_a_run_whose_worker_stops_goes_back_to_the_queue(engine, undisturbed):
     assert reads.run(engine, 1)["state"] == "waiting"
     assert do_next(engine) == "complete"
     pd.testing.assert_frame_equal(numbers(engine), undisturbed)
+
+
+def test_a_run_that_keeps_no_state_is_given_up_when_its_time_was_too_short_twice(engine, monkeypatch):  # fmt: skip
+    def endless(request, sink):
+        while not sink.cancelled():
+            time.sleep(0.01)
+        raise Cancelled
+
+    for name, value in TimeLimit(240, 14400).told().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(recipe, "execute", endless)
+    stopping = threading.Event()
+    stopping.set()
+    submit(engine, run("a"))
+    assert do_next(engine, stopping=stopping) == "returned"
+    assert do_next(engine, stopping=stopping) == "failed"
+    error = reads.run(engine, 1)["error"]
+    assert "twice by its time limit of 240 minutes and keeps no state" in error
+    assert "--engine-option minutes=N" in error
+
+
+def test_a_run_that_comes_further_each_time_may_return_as_often_as_it_needs(engine, monkeypatch, undisturbed):  # fmt: skip
+    monkeypatch.setenv("LETHE_TIME_LIMIT", "1 60")
+    ends = []
+    while not ends or ends[-1] == "returned":
+        stopping = threading.Event()
+        if not ends:
+            submit_real(engine, base_steps=120)
+        watcher = threading.Thread(target=stop_after_a_step, args=(engine, stopping))
+        watcher.start()
+        ends.append(do_next(engine, lease=0.2, stopping=stopping))
+        watcher.join()
+    assert ends[-1] == "complete" and len(ends) > 3
+    pd.testing.assert_frame_equal(numbers(engine), undisturbed)
+
+
+def stop_after_a_step(engine, stopping):
+    before = reads.run(engine, 1)["step"]
+    while not stopping.wait(0.01):
+        row = reads.run(engine, 1)
+        if row["state"] == "complete" or (row["step"] or 0) > (before or 0):
+            stopping.set()
+
+
+@pytest.mark.parametrize(
+    ("minutes", "warning", "seconds", "ended"),
+    [(240, 90, 100, False), (240, 90, 14_250, True), (240, 90, 14_000, False), (1, 45, 11, True), (1, 45, 5, False)],
+)  # fmt: skip
+def test_a_run_knows_its_time_limit_from_another_wish_to_stop(minutes, warning, seconds, ended):
+    assert TimeLimit(minutes, warning).ended(seconds) is ended
 
 
 def test_a_run_that_another_attempt_holds_by_now_writes_nothing_more(engine):

@@ -99,6 +99,16 @@ def test_slurm_takes_the_machine_away(tmp_path: Path, short: Path, monkeypatch: 
     pd.testing.assert_frame_equal(taken, expected)
 
 
+@pytest.mark.slow
+def test_slurm_takes_no_job(tmp_path: Path, short: Path) -> None:
+    pytest.importorskip("submitit", reason="submitit is not installed")
+    if why := no_slurm():
+        pytest.skip(why)
+    told = json.loads(inside(SLURM, short, tmp_path, ["-m", "tests.refused"]))
+    assert "8 times in a row" in told["told"] and "invalid partition" in told["told"]
+    assert told["states"] == ["waiting"] * 2 and told["attempts left"] == [3, 3]
+
+
 def test_engines_are_found() -> None:
     assert names() == ["local", "ray", "slurm"]
 

@@ -86,3 +86,37 @@ def test_a_longer_lease_of_another_worker_counts():
     assert not world.dead()
     world.wait(1)
     assert world.dead()
+
+
+@pytest.mark.parametrize("wrong", [-365 * 86400, -3600, -120])
+def test_a_clock_that_was_wrong_at_first_sight_is_believed_for_minutes_only(wrong):
+    world = World()
+    world.wall += timedelta(seconds=wrong)
+    assert not world.dead()
+    world.wait(599 if wrong < -600 else 29)
+    assert not world.dead()
+    world.wait(1 if wrong < -600 else 121)
+    assert world.dead()
+
+
+def test_a_clock_that_is_corrected_shortens_what_it_promised():
+    world = World()
+    world.wall -= timedelta(days=365)
+    assert not world.dead()
+    world.wall += timedelta(days=365)
+    for _ in range(3):
+        world.wait(10)
+        assert not world.dead()
+    world.wait(10)
+    assert world.dead()
+
+
+def test_a_living_run_bears_that_the_clock_is_corrected():
+    world = World(lease=300.0)
+    world.wall -= timedelta(days=365)
+    world.dead()
+    world.wall += timedelta(days=365)
+    for _ in range(20):
+        world.wait(29)
+        assert not world.dead()
+        world.renew()

@@ -8,10 +8,13 @@ import time
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
-from backend import patience
+from backend import child, patience, recipe, training
+from backend.cargo import bring_model
 from backend.patience import passes, patiently
-from db import session
+from db import reads, session, writes
+from tests.small_study import run, submit, submit_real
 
 
 def failing(*problems):
@@ -94,3 +97,79 @@ def test_a_server_that_is_away_is_waited_for_also_when_it_is_opened(postgres, mo
 
 def test_a_database_of_a_newer_version_is_not_waited_for():
     assert not passes(session.DatabaseProblem("The database is of a newer version."))
+
+
+def test_a_connection_that_did_not_come_free_in_time_is_waited_for():
+    assert patiently(failing(NoConnection("QueuePool limit"))) == 7
+
+
+@pytest.fixture
+def served(postgres):
+    """An engine of a server, and what lets that server be away for a while; it is back afterwards."""
+    url = postgres.new()
+    left = []
+
+    def away(seconds):
+        postgres.stop()
+        back = threading.Timer(seconds, postgres.start)
+        back.start()
+        left.append(back)
+
+    yield session.open_database(url=url), away
+    for back in left:
+        back.join()
+    session.close(url)
+
+
+def at_work(engine, do):
+    """Do it once the run has made a step."""
+
+    def watch():
+        while not (reads.run(engine, 1)["step"] or 0):
+            time.sleep(0.02)
+        do()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    return watcher
+
+
+def done(engine, home, **options):
+    held = writes.claim(engine, "w", 30.0)
+    return child.run_once(engine, held.run_id, held.attempt, home, **options)
+
+
+def test_a_run_outlives_a_server_that_is_away_while_it_keeps_its_state(served, tmp_path, monkeypatch):  # fmt: skip
+    engine, away = served
+    monkeypatch.setattr(recipe, "KEEP_SECONDS", 0.05)
+    submit_real(engine, base_steps=300)
+    watcher = at_work(engine, lambda: away(2.0))
+    assert done(engine, tmp_path) == "complete"
+    watcher.join()
+    row = reads.run(engine, 1)
+    assert (row["attempt"], row["steps"]) == (1, 300)
+    curve = reads.measurements(engine, run_ids=[1], metrics=["loss"], splits=["train"])
+    assert curve["step"].tolist() == list(range(3, 301, 3))
+
+
+def test_a_run_that_is_told_to_stop_while_the_server_is_away_returns(served, tmp_path, monkeypatch):  # fmt: skip
+    engine, away = served
+    monkeypatch.setattr(training, "CURVE_POINTS", 4000)  # something to store at every step
+    stopping = threading.Event()
+    submit_real(engine, base_steps=4000)
+
+    def stop():
+        away(2.0)
+        stopping.set()
+
+    watcher = at_work(engine, stop)
+    assert done(engine, tmp_path, stopping=stopping) == "returned"
+    watcher.join()
+    assert reads.run(engine, 1)["state"] == "waiting"
+
+
+def test_what_a_run_starts_from_is_asked_again_where_the_server_is_away(served, tmp_path):
+    engine, away = served
+    submit(engine, run("a"))
+    away(1.0)
+    bring_model(engine, tmp_path, 1)

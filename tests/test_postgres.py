@@ -1,6 +1,7 @@
 """What differs between the databases: texts, claims of many workers, migrations, and copying from one to the other."""
 
 import multiprocessing
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,17 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, insert, select, text
+from sqlalchemy import Connection, Engine, insert, select, text
 
 from backend.access import make_token
+from backend.engines.choosing import Elsewhere
+from backend.engines.interface import Job, Work
 from backend.results import frontier_document
+from backend.worker import Happened, work
 from db import reads, session, writes
 from db.copying import copy_database
 from db.models import Run, Study, Table
+from db.writes import rows, submission
 from tests.claiming import CLAIMERS, claim_all
 from tests.postgres import Server
 from tests.seed_database import seed_study
@@ -82,6 +87,66 @@ def test_texts_of_models_are_stored_whatever_they_hold(kind_of_database: str) ->
     row = reads.run(engine, claimed.run_id) or {}
     assert row["error"] == row["traceback"] == row["parameters"]["note"] == "a␀b � é 한"
     assert row["parameters"]["share"] is None
+
+
+def test_a_run_that_is_submitted_while_the_one_above_it_fails_is_blocked(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    engine = opened(url := postgres.new())
+    submit(engine, run("a"))
+    held = writes.claim(engine, "w", 60)
+    assert held is not None
+    about_to_commit, failed = threading.Event(), threading.Event()
+
+    def slow(c: Connection) -> None:
+        rows.block(c)
+        about_to_commit.set()
+        failed.wait(20)
+
+    monkeypatch.setattr(submission, "block", slow)
+    other = threading.Thread(target=submit, args=(engine, run("a"), run("b", "a"), run("c", "b")), kwargs={"name": "later"})  # fmt: skip
+    other.start()
+    assert about_to_commit.wait(20)
+    assert writes.fail(engine, held.run_id, held.attempt, "It broke.")
+    failed.set()
+    other.join()
+    told: list[Happened] = []
+    waited = threading.Timer(60, writes.request_cancel, (engine, [2, 3]))  # rather than for ever
+    waited.start()
+    assert work(engine, until_idle=True, slots=1, place=Elsewhere(Nobody()), on_event=told.append)
+    waited.cancel()
+    found = [reads.run(engine, number) or {} for number in (2, 3)]
+    assert [row["blocked_by"] for row in found] == [1, 1]
+    assert "later: 2 blocked, 1 failed" in [one.text for one in told if one.kind == "ended"]
+    assert writes.reblock(engine) == []
+    session.close(url)
+
+
+def test_mending_what_is_blocked_waits_for_nobody(postgres: Server) -> None:
+    engine = opened(url := postgres.new())
+    submit(engine, run("a"), run("b", "a"), run("c", "a"))
+    with engine.begin() as c:
+        c.execute(text("UPDATE run SET state = 'failed' WHERE id = 1"))
+    with engine.begin() as c:
+        c.execute(text("UPDATE run SET priority = 1 WHERE id = 2"))
+        assert writes.reblock(engine) == [3]
+    assert writes.reblock(engine) == [2]
+    session.close(url)
+
+
+class Nobody:
+    """A cluster that is never asked for anything."""
+
+    name = "nobody"
+
+    def slots(self) -> int:
+        """One."""
+        return 1
+
+    def start(self, work: Work) -> Job:
+        """Never."""
+        raise AssertionError("there is nothing to do")
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def test_a_copy_holds_every_row_and_gives_the_same_frontier(databases: list[Engine], tmp_path: Path) -> None:  # fmt: skip

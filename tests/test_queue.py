@@ -268,6 +268,32 @@ def test_a_run_that_was_handed_back_lost_no_attempt(engine):
     assert state(engine, 1) == "waiting"
 
 
+def test_a_run_that_was_cancelled_before_it_was_handed_back_is_cancelled(engine):
+    submit(engine, run("a"), run("b", "a"))
+    held = claim(engine)
+    writes.request_cancel(engine, [1])
+    assert writes.hand_back(engine, held.run_id, held.attempt) == "cancelled"
+    assert state(engine, 1) == "cancelled"
+    assert reads.run(engine, 2)["blocked_by"] == 1
+    assert claim(engine) is None
+
+
+def test_a_run_that_returns_for_the_same_reason_twice_may_be_given_up(engine):
+    def handed_back(reason, given_up=""):
+        held = claim(engine)
+        return writes.hand_back(engine, held.run_id, held.attempt, reason, given_up)
+
+    submit(engine, run("a"), run("b", "a"))
+    for reason in ("at step 1", "at step 2", "its worker stopped", "at step 2"):
+        assert handed_back(reason, "No further.") == "returned"
+    assert handed_back("at step 2", "No further.") == "failed"
+    assert reads.run(engine, 1)["error"] == "No further."
+    assert reads.run(engine, 2)["blocked_by"] == 1
+    writes.retry(engine, [1])
+    assert handed_back("at step 2", "No further.") == "returned", "somebody has changed something"
+    assert handed_back("at step 2") == "returned"
+
+
 def test_only_runs_whose_lease_has_ended_are_reaped(engine):
     submit(engine, run("a"), run("b"))
     claim(engine, lease=-1.0)

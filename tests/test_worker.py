@@ -4,8 +4,9 @@ import threading
 import time
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
-from backend import worker
+from backend import run_log, worker, working
 from backend.engines import local
 from db import reads, writes
 from tests.small_study import database, run, submit
@@ -19,6 +20,9 @@ print("ready", flush=True)
 for line in sys.stdin:
     run_id, attempt = (int(word) for word in line.split()[:2])
     (name,) = database.execute("SELECT name FROM run WHERE id = ?", [run_id]).fetchone()
+    if name == "completes_and_crashes":
+        database.execute("UPDATE run SET state = 'complete' WHERE id = ?", [run_id])
+        os.kill(os.getpid(), signal.SIGKILL)
     if name == "crashes" or (name == "crashes_once" and attempt == 1):
         os.kill(os.getpid(), signal.SIGKILL)
     if name == "stuck":
@@ -97,6 +101,27 @@ def test_a_run_that_always_takes_its_process_down_ends_failed(engine):
     assert not work(engine)
     assert states(engine) == ["failed", "complete"]
     assert "Given up after attempt 3" in reads.run(engine, 1)["error"]
+
+
+def test_a_run_that_was_complete_before_its_process_died_is_not_lost(engine, tmp_path):
+    told = []
+    submit(engine, named("completes_and_crashes"), named("fine"))
+    assert work(engine, told=told)
+    assert states(engine) == ["complete"] * 2
+    assert "lost" not in {happened.kind for happened in told}
+    assert not run_log.lines_of(tmp_path, "completes_and_crashes")
+
+
+def test_telling_how_far_it_is_needs_no_database(engine, monkeypatch, capsys):
+    def away(*_):
+        raise OperationalError("SELECT", {}, Exception("the server closed the connection"))
+
+    monkeypatch.setattr(working.reads, "run", away)
+    submit(engine, named("fine", "a"), named("crashes_once", "b"))
+    progress = working.Progress(engine)
+    assert worker.work(engine, slots=1, until_idle=True, on_event=progress.tell)
+    assert states(engine) == ["complete"] * 2
+    assert "complete  run 1" in capsys.readouterr().err
 
 
 def test_slots_that_cannot_start_end_the_worker_with_their_last_words(engine, monkeypatch):

@@ -134,6 +134,7 @@ def _work(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from backend import child
     from backend.engines.devices import Devices
+    from backend.patience import patiently
 
     devices, sharding = arguments.devices, arguments.sharding
     if arguments.rank is not None:
@@ -150,7 +151,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise UserError("run needs RUN and --attempt N, or --serve, or --prompts NAME.")
     if devices > 1 or sharding != "none":
         Devices(devices, sharding).check()
-    engine = existing_database()
+    engine = patiently(existing_database)  # a worker started this, perhaps far away
     if engine is None:
         raise UserError(f"There is no run {arguments.run}: there is no database yet.")
     held: dict[str, Any] = {"lease_seconds": arguments.lease, "stopping": child.told_to_return()}

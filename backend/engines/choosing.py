@@ -85,6 +85,9 @@ class _Book:
         ended = "gone" if row is None else str(row["state"])
         return "returned" if ended in ("waiting", "running") else ended
 
+    def give_back(self, run_id: int, attempt: int, reason: str) -> str:
+        return writes.hand_back(self._database, run_id, attempt, reason) or "refused"
+
 
 def _url(database: Engine) -> str:
     return database.url.render_as_string(hide_password=False)

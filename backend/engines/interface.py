@@ -35,7 +35,7 @@ class Work:
 
 
 class AnySlot(Protocol):
-    """One run at a time, somewhere. It tells `ready` and `done RUN STATE`."""
+    """One run at a time, somewhere. It tells `ready` and `done RUN STATE`; one of a cluster also how its jobs start and end."""
 
     number: int
     ever_ready: bool
@@ -67,6 +67,9 @@ class Job(Protocol):
 
     def poll(self) -> int | None:
         """The exit status once it is over, however it ended; None before."""
+
+    def told(self) -> str:
+        """How it ended as a clause, where the cluster knows more than the status says; else empty."""
 
     def stop(self, hard: bool) -> None:
         """Ask the run to return to the queue, or end it at once."""

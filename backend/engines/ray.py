@@ -244,6 +244,10 @@ class _Job:
         self._ray.kill(self._host)  # its processors are free from now on
         return int(status)
 
+    def told(self) -> str:
+        """Nothing beyond the status."""
+        return ""
+
     def stop(self, hard: bool) -> None:
         """Ask the run to return to the queue, or end it at once."""
         if hard:

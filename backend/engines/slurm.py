@@ -12,10 +12,15 @@ import psutil
 from backend.engines.attempt import Attempt
 from backend.engines.interface import Work
 from backend.stage import UserError
+from backend.time_limit import TimeLimit
 from db.session import home
 
 LOOK_SECONDS = 2.0
+ANSWER_SECONDS = 60.0  # that Slurm gets for an answer
 OVER = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE", "PREEMPTED"}  # fmt: skip
+
+
+UNKNOWN = "that it does not know it any more"
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,8 @@ class Cluster:
 
     def start(self, work: Work) -> "_Job":
         """Submit the attempt as a job."""
-        attempt = Attempt(work.command, work.environment, work.log)
+        limit = TimeLimit(self.options.minutes, self.options.warning_seconds)
+        attempt = Attempt(work.command, {**work.environment, **limit.told()}, work.log)
         return _Job(self._executor.submit(attempt), self.options.cluster == "slurm")
 
     def close(self) -> None:
@@ -95,23 +101,47 @@ class _Job:
     def __init__(self, job: Any, of_slurm: bool):
         self._job, self._of_slurm = job, of_slurm
         self._looked = time.monotonic()
+        self._how = ""
 
     def poll(self) -> int | None:
-        """0 once it is over, -15 where it left no result; what the run came to is in the database."""
+        """The run's exit status once it is over, -15 where it left none; what the run came to is in the database."""
         if Path(self._job.paths.result_pickle).exists():
-            return 0
+            return self._result()
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return None
         self._looked = time.monotonic()
-        over = self._gone() if self._of_slurm else bool(self._job.done())
-        return -15 if over else None
+        state = self._state() if self._of_slurm else "gone" if self._job.done() else None
+        if state is None:
+            return None
+        self._how = f"its job left no result; Slurm says {state}" if self._of_slurm else ""
+        return -15
 
-    def _gone(self) -> bool:
+    def told(self) -> str:
+        """What Slurm said of a job that left no status, or what submitit did of one that it could not do."""
+        return self._how
+
+    def _result(self) -> int:
+        from submitit.core.utils import pickle_load
+
+        outcome, result = pickle_load(self._job.paths.result_pickle)
+        if outcome == "success":
+            return int(result)
+        self._how = f"its job failed with {str(result).strip().splitlines()[-1]}"
+        return 1
+
+    def _state(self) -> str | None:
+        """Slurm's word for the job's end; None while it goes on, and while Slurm does not answer."""
         asked = ["squeue", "-h", "-t", "all", "-j", str(self._job.job_id), "-o", "%T"]
-        told = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
-        if told.returncode:  # a controller that does not answer has forgotten nothing
-            return "Invalid job id" in told.stderr
-        return told.stdout.split()[-1:] == [] or told.stdout.split()[-1] in OVER
+        try:
+            told = subprocess.run(
+                asked, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False
+            )
+        except (subprocess.TimeoutExpired, OSError):
+            return None  # a controller that does not answer has forgotten nothing
+        words = told.stdout.split()
+        if told.returncode or not words:
+            return None if told.returncode and "Invalid job id" not in told.stderr else UNKNOWN
+        return words[-1] if words[-1] in OVER else None
 
     def stop(self, hard: bool) -> None:
         """Ask the run to return to the queue as Slurm itself would before it takes the machine, or end the job."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
 from backend.child import die_with_parent, explained, own_standard_output, ready_recipe
+from backend.patience import REFUSALS
 from db import reads, session, writes
 from db.writes import PromptClaim
 
@@ -74,7 +74,7 @@ class Held:
                 held = writes.beat_prompt(
                     self.engine, self.claim.id, self.claim.attempt, self.lease, *self._state
                 )
-            except DBAPIError:
+            except REFUSALS:
                 held = True  # locked or full for a while: the lease decides
             self.lost |= not held
             self._over.wait(0.25)  # news of a moment are told together
@@ -111,7 +111,7 @@ def _next(engine: Engine, server_id: str) -> PromptClaim | None:
     try:
         if reads.prompts_waiting(engine):
             return writes.claim_prompt(engine, server_id, LEASE_SECONDS)
-    except DBAPIError:
+    except REFUSALS:
         time.sleep(LOOK_SECONDS)
     return None
 

@@ -91,6 +91,7 @@ from db.writes.results import (
 )
 from db.writes.rows import (
     add_event,
+    reblock,
 )
 from db.writes.submission import (
     Submitted,
@@ -159,6 +160,7 @@ __all__ = [
     "move_block",
     "reap",
     "reap_prompts",
+    "reblock",
     "record",
     "register_worker",
     "remove_block",

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, exists, func, or_, select, update
 from sqlalchemy.orm import aliased
 
 from db.live import awaited
-from db.models import MODEL_FILE, Flag, Run, RunInput, StudyRun
+from db.models import MODEL_FILE, Event, Flag, Run, RunInput, StudyRun
 from db.writes.again import settle
 from db.writes.results import store_artifacts
 from db.writes.rows import block, clock, event
@@ -188,9 +188,9 @@ def lose(engine: Engine, run_id: int, attempt: int, reason: str) -> bool:
 
 def lose_held(c: Connection, run_id: int, attempt: int, reason: str) -> bool:
     """The same inside a transaction."""
-    row = c.execute(
-        select(Run.attempts_allowed, Run.cancel_requested).where(*held(run_id, attempt))
-    ).one_or_none()
+    # Locked: a wish to cancel that comes now waits, and then finds a run that waits.
+    asked = select(Run.attempts_allowed, Run.cancel_requested).where(*held(run_id, attempt))
+    row = c.execute(asked.with_for_update()).one_or_none()
     if row is None:
         return False
     if row.cancel_requested:
@@ -207,14 +207,40 @@ def lose_held(c: Connection, run_id: int, attempt: int, reason: str) -> bool:
     return True
 
 
-def hand_back(engine: Engine, run_id: int, attempt: int) -> bool:
-    """Return a run unharmed to the queue, because its worker was told to stop; it costs no attempt.
+def hand_back(
+    engine: Engine,
+    run_id: int,
+    attempt: int,
+    reason: str = "its worker stopped",
+    given_up: str = "",
+) -> str | None:
+    """Return a run unharmed to the queue, as when its worker was told to stop; it costs no attempt.
 
-    The number of the attempt still rises with the next claim: it is what fences off late writers.
+    Says `returned`, or what the run came to instead: `cancelled` where somebody had asked for that, and `failed` with the
+    sentence `given_up`, if there is one, where it last returned for the very same reason. None where another attempt holds
+    it by now. The number of the attempt still rises with the next claim: it is what fences off late writers.
     """
+    asked = select(Run.cancel_requested).where(*held(run_id, attempt)).with_for_update()
     with engine.begin() as c:
-        values = {**AWAY, "state": "waiting", "attempts_allowed": Run.attempts_allowed + 1}
-        done = c.execute(update(Run).where(*held(run_id, attempt)).values(values)).rowcount
-        if done:
-            event(c, "handed back", "its worker stopped", run_id)
-    return bool(done)
+        cancel = c.execute(asked).scalar()
+        if cancel is None:
+            return None
+        if cancel:
+            _end(c, run_id, attempt, "cancelled", reason, {"cancel_requested": False})
+        elif given_up and _last_return(c, run_id) == reason:
+            _end(c, run_id, attempt, "failed", given_up, {"error": given_up})
+        else:
+            values = {**AWAY, "state": "waiting", "attempts_allowed": Run.attempts_allowed + 1}
+            c.execute(update(Run).where(*held(run_id, attempt)).values(values))
+            event(c, "handed back", reason, run_id)
+            return "returned"
+        block(c)
+    return "cancelled" if cancel else "failed"
+
+
+def _last_return(c: Connection, run_id: int) -> str | None:
+    """Why the run last returned, unless it has ended since: then somebody has had it done again."""
+    kinds = ("handed back", "failed", "cancelled")
+    last = select(Event.kind, Event.text).where(Event.run_id == run_id, Event.kind.in_(kinds))
+    row = c.execute(last.order_by(Event.id.desc()).limit(1)).one_or_none()
+    return row.text if row is not None and row.kind == "handed back" else None

@@ -109,6 +109,36 @@ def built_on(runs: Any) -> Any:
 
 def block(c: Connection) -> None:
     """Let every waiting run below a failed or cancelled one name it; clear that where it is over."""
+    cause = _cause()
+    changed = -1
+    while changed:  # one round for each stage of a recipe
+        changed = c.execute(update(Run).where(_amiss(cause)).values(blocked_by=cause)).rowcount
+
+
+def reblock(engine: Engine) -> list[int]:
+    """Mend what transactions at the same moment could not see of one another: a run that was submitted below one that just
+    failed, say. The runs that changed; none in SQLite, which has one writer.
+
+    It takes no row that somebody holds, so nobody can wait for it while it waits for them.
+    """
+    found: list[int] = []
+    if engine.dialect.name != "postgresql":
+        return found
+    cause = _cause()
+    amiss = select(Run.id).where(_amiss(cause)).limit(MOST_VALUES)
+    with engine.begin() as c:
+        while ids := list(c.execute(amiss.with_for_update(of=Run, skip_locked=True)).scalars()):
+            c.execute(update(Run).where(Run.id.in_(ids)).values(blocked_by=cause))
+            found += ids
+    return found
+
+
+def _amiss(cause: Any) -> Any:
+    return and_(Run.state == "waiting", Run.blocked_by.is_distinct_from(cause))
+
+
+def _cause() -> Any:
+    """The failed or cancelled run that a run has to wait for, its parent's first; null where there is none."""
     above, given = aliased(Run), aliased(Run)
     by_parent = (
         select(func.coalesce(above.blocked_by, above.id))
@@ -123,14 +153,7 @@ def block(c: Connection) -> None:
         .correlate(Run)
         .scalar_subquery()
     )
-    cause = func.coalesce(by_parent, by_input)
-    changed = -1
-    while changed:  # one round for each stage of a recipe
-        changed = c.execute(
-            update(Run)
-            .where(Run.state == "waiting", Run.blocked_by.is_distinct_from(cause))
-            .values(blocked_by=cause)
-        ).rowcount
+    return func.coalesce(by_parent, by_input)
 
 
 def _stuck(run: Any) -> Any:
