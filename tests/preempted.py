@@ -17,9 +17,9 @@ from tests.engine_at_work import ENDLESS, at_work, base, wait, worker
 OPTIONS = ["memory_gb=1", "minutes=20"]
 SHORT = [
     "memory_gb=1",
-    "minutes=1",
-    "warning_seconds=45",
-]  # told a quarter of a minute after it began
+    "minutes=2",
+    "warning_seconds=75",
+]  # told three quarters of a minute after it began
 STEPS = 1500
 RIVAL = ["sbatch", "--partition=high", "--exclusive", "--mem=1000", "--time=1", "--output=/dev/null", "--wrap=sleep 5"]  # fmt: skip
 
