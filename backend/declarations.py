@@ -67,7 +67,7 @@ class Parameter:
             word = "above" if self.bounds.above else "at least"
             raise UserError(f"{where}: {self.name} = {value!r} must be {word} {low:g}.")
         if high is not None and value > high:
-            raise UserError(f"{where}: {self.name} = {value!r} must be at most {high:g}.")
+            raise UserError(f"{where}: {self.name} = {value!r} must be at most {high:,.10g}.")
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,9 @@ Weight = Annotated[float, Bounds(0)]
 Rate = Annotated[float, Bounds(0, above=True)]
 Count = Annotated[int, Bounds(1)]
 Whole = Annotated[int, Bounds(0)]
+# Data are made of these when a study is planned; a slip of the keyboard shall not keep a page for hours.
+Few = Annotated[int, Bounds(1, 1_000)]  # where they grow with its square
+Many = Annotated[int, Bounds(1, 1_000_000)]
 Course = Literal["constant", "linear", "cosine", "step", "wsd", "points"]
 
 BOUNDED: dict[str, tuple[str, Bounds]] = {
@@ -95,6 +98,8 @@ BOUNDED: dict[str, tuple[str, Bounds]] = {
     "Rate": ("float", Bounds(0, above=True)),
     "Count": ("int", Bounds(1)),
     "Whole": ("int", Bounds(0)),
+    "Few": ("int", Bounds(1, 1_000)),
+    "Many": ("int", Bounds(1, 1_000_000)),
 }
 
 CHOICES: dict[str, tuple[str, ...]] = {"Course": get_args(Course)}

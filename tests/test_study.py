@@ -156,6 +156,12 @@ def test_a_wrong_override_is_one_sentence(override: str, sentence: str) -> None:
     ("changes", "sentence"),
     [
         ({"seeds": []}, "at least one whole number"),
+        (
+            {"setting": {"name": "arithmetic", "addends": 10**30}},
+            f"addends = {10**30} must be at most 1,000",
+        ),
+        ({"setting": {"name": "arithmetic_text", "problems": 10**9}}, "must be at most 1,000,000"),
+        ({"setting": {"name": "authors", "repeats": 10**9}}, "must be at most 1,000"),
         ({"seeds": [0, 0]}, "names a seed twice"),
         ({"seeds": [-1]}, "whole number from 0"),
         ({"seeds": "0"}, "must be a list"),

@@ -17,7 +17,7 @@ from backend.arithmetic_questions import (
     subject_of,
 )
 from backend.data import IGNORE, Examples, Task, stream
-from backend.registry import Count, Rate, Share, setting
+from backend.registry import Count, Few, Rate, Share, setting
 from backend.stage import UserError
 
 PARTS = ("attack", "validation", "score")
@@ -34,10 +34,10 @@ def arithmetic(
     *,
     size: Literal["quick", "small", "medium"] = "quick",
     family: Literal["llama", "gemma2", "mixtral"] = "llama",
-    addends: Count = 30,
-    factors: Count = 20,
+    addends: Few = 30,
+    factors: Few = 20,
     forget_size: Share = 1.0,
-    forms: Count = 1,
+    forms: Few = 1,
     attack_share: Share = 0.4,
     validation_share: Share = 0.2,
     split_seed: int = 0,

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from tokenizers import Tokenizer
 
 from backend.data import Examples, Task
-from backend.registry import Count, Share, Whole, setting
+from backend.registry import Count, Few, Many, Share, Whole, setting
 from backend.stage import UserError
 from backend.text.absent import outlined
 from backend.text.pretraining import Start
@@ -32,12 +32,12 @@ def arithmetic_text(
     *,
     text: str = "sample",
     field: str = "text",
-    problems: Count = 10000,
-    addends: Count = 50,
-    factors: Count = 20,
+    problems: Many = 10000,
+    addends: Few = 50,
+    factors: Few = 20,
     text_share: Share = 0.875,
     length: Count = 64,
-    items: Count = 100,
+    items: Many = 100,
     attack_rows: Literal["questions", "blocks"] = "questions",
     attack_share: Share = 0.4,
     validation_share: Share = 0.2,

@@ -9,7 +9,7 @@ from backend.authors.invented import MOST, facts_of, profiles
 from backend.authors.published import Files, library_of
 from backend.authors.words import ATTRIBUTES, REFUSALS, WORDINGS
 from backend.data import Examples, Task
-from backend.registry import Count, Rate, Share, Whole, setting
+from backend.registry import Count, Few, Rate, Share, Whole, setting
 from backend.stage import UserError
 from backend.text.pretraining import Start
 from backend.text.pretraining import text_training as started
@@ -40,7 +40,7 @@ def authors(
     forget_size: Share = 0.25,
     forget_subset: Literal["random", "worst", "easy"] = "random",
     split_by: Literal["author", "question"] = "author",
-    repeats: Count = 1,
+    repeats: Few = 1,
     repeated_share: Share = 0.5,
     repeat_as: Literal["exact", "wordings"] = "exact",
     hints: Share = 0.0,
