@@ -71,8 +71,8 @@ class Owner:
     since: int = 0
 
     def takes(self, header: Mapping[str, Any]) -> bool:
-        """Whether a state with this header is one of them; one that tells no owner is of an older version, and is."""
-        run, attempt = header.get("run", self.run), header.get("attempt", self.since)
+        """Whether a state with this header is one of them; one of an older version tells nothing, and is of the first attempt."""
+        run, attempt = header.get("run", self.run), header.get("attempt", 1)
         return not self.run or (run == self.run and attempt >= self.since)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from backend import child, patience, recipe
 from backend.checkpoints import resume_step
-from backend.stage import Cancelled, RunFailed
+from backend.stage import Cancelled, Owner, RunFailed
 from backend.time_limit import TimeLimit
 from db import reads, writes
 from db.session import home
@@ -142,6 +142,21 @@ def test_a_run_that_keeps_no_state_is_given_up_when_its_time_was_too_short_twice
     error = reads.run(engine, 1)["error"]
     assert "twice by its time limit of 240 minutes and keeps no state" in error
     assert "--engine-option minutes=N" in error
+
+
+@pytest.mark.parametrize(
+    ("owner", "header", "takes"),
+    [
+        (Owner(), {"run": 3, "attempt": 1}, True),
+        (Owner(3, 2, 1), {"run": 3, "attempt": 1}, True),
+        (Owner(3, 4, 3), {"run": 3, "attempt": 2}, False),
+        (Owner(3, 2, 1), {"run": 2, "attempt": 1}, False),
+        (Owner(3, 2, 1), {}, True),
+        (Owner(3, 2, 2), {}, False),
+    ],
+)  # fmt: skip
+def test_a_run_goes_on_from_its_own_states_alone(owner, header, takes):
+    assert owner.takes({"step": 5, **header}) is takes
 
 
 def test_a_run_that_comes_further_each_time_may_return_as_often_as_it_needs(engine, monkeypatch, undisturbed):  # fmt: skip
