@@ -199,8 +199,7 @@ def _rows_bytes(engine: Engine) -> float:
 
 def _slots(engine: Engine) -> int:
     """How many runs are at work side by side: the living workers' slots, else those that one would have here."""
-    workers = reads.workers(engine)
-    alive = workers[workers["alive"].astype(bool)] if len(workers) else workers
+    alive = reads.living_workers(engine)
     return int(alive["slots"].sum()) if len(alive) else default_slots()
 
 

@@ -19,6 +19,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from backend import plugins
+from backend.declarations import Part
 from backend.plugin_code import needed
 from backend.plugin_places import Place
 from backend.stage import UserError
@@ -76,13 +77,17 @@ def held_to(planned: Mapping[str, str]) -> Iterator[None]:
 
 
 def _unchanged(key: str, code: str) -> None:
-    kind, _, name = key.partition(" ")
-    named = f"{kind.removesuffix('s')} {name}"
-    part = plugins.part(kind, name)
+    named, part = _named(key)
     if part is None:
         raise UserError(f"The plugin of the {named} went away while it was at work. {plugins.advice()}")  # fmt: skip
     if part.code != code:
         raise UserError(f"The plugin {part.file} changed while its {named} was at work ({code} before, {part.code} now); submit the study again.")  # fmt: skip
+
+
+def _named(key: str) -> tuple[str, Part | None]:
+    """What users call the part of a key `KIND NAME`, and the part as a plugin has it now."""
+    kind, _, name = key.partition(" ")
+    return f"{kind.removesuffix('s')} {name}", plugins.part(kind, name)
 
 
 def check_code(planned: Mapping[str, str]) -> None:
@@ -91,9 +96,7 @@ def check_code(planned: Mapping[str, str]) -> None:
     `planned` maps `KIND NAME` to the hash of the source.
     """
     for key, code in planned.items():
-        kind, _, name = key.partition(" ")
-        named = f"{kind.removesuffix('s')} {name}"
-        part = plugins.part(kind, name)
+        named, part = _named(key)
         if part is None:
             raise UserError(f"This run needs the {named} of a plugin that is not here. {plugins.advice()}")  # fmt: skip
         if part.code != code:

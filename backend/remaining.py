@@ -13,8 +13,7 @@ def remaining(engine: Engine) -> float | None:
 
     Runs of which nothing was expected count as the mean of the latest finished ones.
     """
-    found = reads.workers(engine)
-    slots = int(found[found["alive"].astype(bool)]["slots"].sum()) if len(found) else 0
+    slots = int(reads.living_workers(engine)["slots"].sum())
     pace, ahead, running = reads.pace(engine), reads.ahead(engine), reads.under_way(engine)
     unknown = ahead.unknown or any(not run.expected for run in running)
     if not slots or (pace is None and unknown):

@@ -111,8 +111,7 @@ def _known(engine: Engine, dispensable: Collection[int], theirs: Sequence[placed
     owners = {name: again.get(owner[0], owner) for name, owner in owners.items()}
     needed = reads.started_from(engine)
     cached = _cached(engine, theirs) - needed
-    workers = reads.workers(engine)
-    alive = tuple(workers[workers["alive"].astype(bool)]["id"]) if len(workers) else ()
+    alive = tuple(reads.living_workers(engine)["id"])
     return _Known(owners, reads.removed_models(engine), cached, set(dispensable) - needed, alive)
 
 

@@ -21,13 +21,13 @@ from sqlalchemy import Table as Relation
 from db import models_access, models_marks, models_watch, prompt_models  # noqa: F401 - their tables belong to the metadata
 from db.models import Flag, Report, Run, Study, Table, Worker
 from db.models_access import ApiToken
+from db.reads.queue import ALIVE_SECONDS
 from db.session import DatabaseProblem, reader
 from db.writes.control import IDENTITY
 from db.writes.guarded import demand
 from db.writes.rows import clock
 
 ROWS = 2000  # at a time
-ALIVE_SECONDS = 20.0  # since a worker's last pulse
 Tell = Callable[[str, int], None]
 
 

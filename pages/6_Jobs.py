@@ -46,8 +46,7 @@ def controls(engine: Engine) -> None:
 
 def stop(engine: Engine) -> None:
     """Ask every living worker to stop."""
-    workers = database.workers(engine)
-    for worker in workers[workers["alive"].astype(bool)]["id"]:
+    for worker in database.living_workers(engine)["id"]:
         writes.request_stop(engine, worker)
     st.toast("The worker stops once its runs have handed over their state.")
 

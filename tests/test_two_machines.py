@@ -194,6 +194,14 @@ def midway(two: Machines, how: Callable[[], object]) -> threading.Thread:
     return watcher
 
 
+def cancelled_midway(two: Machines) -> None:
+    """A study whose first run was cancelled once it was at work."""
+    submit_real(two.engine, **LONG)
+    watcher = midway(two, lambda: writes.request_cancel(two.engine, [1]))
+    assert two.do(two.here, lease_seconds=0.4) == "cancelled"
+    watcher.join()
+
+
 def attempts(two: Machines) -> set[int]:
     with two.engine.connect() as c:
         return set(c.execute(select(Measurement.attempt).where(Measurement.run_id == 1)).scalars())
@@ -243,10 +251,7 @@ def test_states_are_taken_there_while_the_run_works(two: Machines, monkeypatch: 
 
 
 def test_a_fresh_retry_forgets_the_state_that_lies_there(two: Machines, undisturbed: pd.DataFrame) -> None:  # fmt: skip
-    submit_real(two.engine, **LONG)
-    watcher = midway(two, lambda: writes.request_cancel(two.engine, [1]))
-    assert two.do(two.here, lease_seconds=0.4) == "cancelled"
-    watcher.join()
+    cancelled_midway(two)
     assert Artifacts(two.place).states()
     writes.retry(two.engine, [1], fresh=True)
     assert two.do(two.there) == "complete"
@@ -255,10 +260,7 @@ def test_a_fresh_retry_forgets_the_state_that_lies_there(two: Machines, undistur
 
 
 def test_a_fresh_retry_starts_anew_once_and_goes_on_from_its_own_states(two: Machines, undisturbed: pd.DataFrame) -> None:  # fmt: skip
-    submit_real(two.engine, **LONG)
-    watcher = midway(two, lambda: writes.request_cancel(two.engine, [1]))
-    assert two.do(two.here, lease_seconds=0.4) == "cancelled"
-    watcher.join()
+    cancelled_midway(two)
     writes.retry(two.engine, [1], fresh=True)
     stopping = threading.Event()
     watcher = midway(two, stopping.set)
@@ -270,10 +272,7 @@ def test_a_fresh_retry_starts_anew_once_and_goes_on_from_its_own_states(two: Mac
 
 
 def test_a_run_that_was_deleted_and_comes_back_takes_no_state_of_its_former_life(two: Machines, undisturbed: pd.DataFrame) -> None:  # fmt: skip
-    submit_real(two.engine, **LONG)
-    watcher = midway(two, lambda: writes.request_cancel(two.engine, [1]))
-    assert two.do(two.here, lease_seconds=0.4) == "cancelled"
-    watcher.join()
+    cancelled_midway(two)
     writes.delete_study(two.engine, "small")
     name = submitted_again(two)
     assert set(Artifacts(two.place).states()) == {name} and resume_step(two.here, name) > 0

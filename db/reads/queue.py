@@ -12,6 +12,7 @@ from db.models import STATES, Event, Flag, Run, StudyRun, Worker, now
 from db.reads.frames import RUN_COLUMNS, frame, value
 from db.session import reader
 
+ALIVE_SECONDS = 20.0  # since a worker's last pulse
 SILENT = timedelta(days=1)  # after which a worker counts as stopped
 
 
@@ -72,7 +73,7 @@ def runs_in(
     return frame(engine, query.order_by(*order).limit(limit))
 
 
-def workers(engine: Engine, alive_seconds: float = 20.0) -> pd.DataFrame:
+def workers(engine: Engine, alive_seconds: float = ALIVE_SECONDS) -> pd.DataFrame:
     """Workers that have not stopped, latest pulse first, with `age` of the pulse in seconds and `alive`.
 
     One that has been silent for a day counts as stopped: who is killed says no goodbye. It is back with its next pulse.
@@ -83,6 +84,12 @@ def workers(engine: Engine, alive_seconds: float = 20.0) -> pd.DataFrame:
     found["age"] = [(now() - beat).total_seconds() for beat in found["heartbeat_at"]]
     found["alive"] = found["age"].astype(float) < alive_seconds
     return found
+
+
+def living_workers(engine: Engine) -> pd.DataFrame:
+    """Those of `workers` that are alive."""
+    found = workers(engine)
+    return found[found["alive"].astype(bool)]
 
 
 def paused(engine: Engine) -> bool:
