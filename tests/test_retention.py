@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 import pytest
 from sqlalchemy import Engine
-from streamlit.testing.v1 import AppTest
 
 from backend import artifacts, placed, plan, retention, storage, study
 from backend.__main__ import main
@@ -26,8 +25,6 @@ from db.models import MODEL_STAGES
 from db.session import home, require_database
 from tests.seed_database import seed_study
 from tests.small_study import SETTING, database, numbers, run
-from tests.stores import free_port
-from tests.test_pages import ROOT
 
 HOUR, DAY = 3600.0, 86400.0
 OVERRIDES = (
@@ -348,30 +345,6 @@ def test_files_of_a_model_that_is_being_made_again_stay(made: dict[str, int]) ->
         path.write_bytes(b"0")
         os.utime(path, (time.time() - HOUR,) * 2)
     assert storage.clean(engine, list(storage.REASONS)) == storage.Removed(0, 0)
-
-
-def test_the_data_page_lists_them_with_an_empty_box(made: dict[str, int]) -> None:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    at.query_params["part"] = "Storage"
-    at.switch_page("pages/9_Data.py").run()
-    assert not at.exception, at.exception[0].value
-    box = at.checkbox(key="gc dominated")
-    assert not box.value and "training it again" in box.label and "1 file" in box.label
-    box.check().run()
-    assert any("would have to be trained again" in one.value for one in at.markdown)
-    at.button(key="gc").click().run()
-    assert not at.exception, at.exception[0].value
-    assert here(made) == set(made) - {"grad_diff"}
-
-
-def test_a_place_that_does_not_answer_is_told_on_the_page_and_the_rest_is_shown(made: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    monkeypatch.setenv(artifacts.ENVIRONMENT, f"ftp://ada:secret@127.0.0.1:{free_port()}/models")
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    at.query_params["part"] = "Storage"
-    at.switch_page("pages/9_Data.py").run()
-    assert not at.exception, at.exception[0].value
-    assert ["could not be reached" in one.value and "secret" not in one.value for one in at.warning] == [True]  # fmt: skip
-    assert at.checkbox(key="gc dominated")
 
 
 def submitted(engine: Engine, rates: list[float]) -> None:
