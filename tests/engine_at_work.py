@@ -94,7 +94,7 @@ def scenario(name: str, options: list[str]) -> dict[str, Any]:
         wait(engine, cancelled, at_work)
         writes.request_cancel(engine, [cancelled])
         told["cancelled"] = wait(engine, cancelled, lambda row: row["state"] != "running")["state"]
-        killed = base(engine, 600, 2)
+        killed = base(engine, 1500, 2)
         wait(engine, killed, at_work)
         kill(killed)
         told["killed"] = wait(engine, killed, lambda row: row["state"] == "complete")["attempt"]

@@ -6,12 +6,11 @@ import pandas as pd
 import pytest
 
 from backend import child, patience, recipe
-from backend.checkpoints import resume_step
 from backend.stage import Cancelled, Owner, RunFailed
 from backend.time_limit import TimeLimit
 from db import reads, writes
-from db.session import home
 from tests.chaos import small_disk
+from tests.midway import midway
 from tests.small_study import database, numbers, run, submit, submit_real
 
 
@@ -80,32 +79,21 @@ def test_what_ended_a_run_is_one_sentence(engine, monkeypatch, problem, sentence
     assert bool(row["traceback"]) == traced
 
 
-def stopped_midway(engine, how):
-    """The long base of a small study, stopped by `how` once it is at work."""
-    submit_real(engine, base_steps=120)
-
-    def watch():
-        while not (reads.run(engine, 1)["step"] or 0):
-            time.sleep(0.02)
-        how()
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    return watcher
+LONG = {"base_steps": 120}
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         engine = database(tmp_path_factory.mktemp("undisturbed"), patch)
-        assert first_runs(engine, 1, base_steps=120) == ["complete"]
+        assert first_runs(engine, 1, **LONG) == ["complete"]
         return numbers(engine)
 
 
-def test_a_cancelled_run_goes_on_after_a_retry_and_ends_with_the_same_numbers(engine, undisturbed):
-    watcher = stopped_midway(engine, lambda: writes.request_cancel(engine, [1]))
+def test_a_cancelled_run_goes_on_after_a_retry_and_ends_with_the_same_numbers(engine, monkeypatch, undisturbed):  # fmt: skip
+    submit_real(engine, **LONG)
+    midway(monkeypatch, lambda: writes.request_cancel(engine, [1]))
     assert do_next(engine, lease=0.4) == "cancelled"
-    watcher.join()
     assert reads.run(engine, 1)["state"] == "cancelled"
     before = numbers(engine)
     assert 0 < len(before) < len(undisturbed)
@@ -115,11 +103,11 @@ def test_a_cancelled_run_goes_on_after_a_retry_and_ends_with_the_same_numbers(en
     pd.testing.assert_frame_equal(numbers(engine), undisturbed)
 
 
-def test_a_run_whose_worker_stops_goes_back_to_the_queue(engine, undisturbed):
+def test_a_run_whose_worker_stops_goes_back_to_the_queue(engine, monkeypatch, undisturbed):
+    submit_real(engine, **LONG)
     stopping = threading.Event()
-    watcher = stopped_midway(engine, stopping.set)
-    assert do_next(engine, lease=0.4, stopping=stopping) == "returned"
-    watcher.join()
+    midway(monkeypatch, stopping.set)
+    assert do_next(engine, stopping=stopping) == "returned"
     assert reads.run(engine, 1)["state"] == "waiting"
     assert do_next(engine) == "complete"
     pd.testing.assert_frame_equal(numbers(engine), undisturbed)
@@ -161,25 +149,14 @@ def test_a_run_goes_on_from_its_own_states_alone(owner, header, takes):
 
 def test_a_run_that_comes_further_each_time_may_return_as_often_as_it_needs(engine, monkeypatch, undisturbed):  # fmt: skip
     monkeypatch.setenv("LETHE_TIME_LIMIT", "1 60")
-    ends = []
-    while not ends or ends[-1] == "returned":
+    submit_real(engine, **LONG)
+    for _ in range(4):
         stopping = threading.Event()
-        if not ends:
-            submit_real(engine, base_steps=120)
-        watcher = threading.Thread(target=stop_after_a_step, args=(engine, stopping))
-        watcher.start()
-        ends.append(do_next(engine, lease=0.2, stopping=stopping))
-        watcher.join()
-    assert ends[-1] == "complete" and len(ends) > 3
+        midway(monkeypatch, stopping.set, after=25)
+        assert do_next(engine, stopping=stopping) == "returned"
+    assert do_next(engine) == "complete"
+    assert reads.run(engine, 1)["attempt"] == 5
     pd.testing.assert_frame_equal(numbers(engine), undisturbed)
-
-
-def stop_after_a_step(engine, stopping):
-    before = resume_step(home(), reads.run(engine, 1)["fingerprint"])
-    while not stopping.wait(0.01):
-        row = reads.run(engine, 1)
-        if row["state"] == "complete" or (row["step"] or 0) > before:
-            stopping.set()
 
 
 @pytest.mark.parametrize(
@@ -190,16 +167,16 @@ def test_a_run_knows_its_time_limit_from_another_wish_to_stop(minutes, warning, 
     assert TimeLimit(minutes, warning).ended(seconds) is ended
 
 
-def test_a_run_that_another_attempt_holds_by_now_writes_nothing_more(engine):
+def test_a_run_that_another_attempt_holds_by_now_writes_nothing_more(engine, monkeypatch):
+    submit_real(engine, **LONG)
     taken = []
 
     def take_over():
         writes.lose(engine, 1, 1, "somebody thought it dead")
         taken.append(writes.claim(engine, "another", 30.0))
 
-    watcher = stopped_midway(engine, take_over)
+    midway(monkeypatch, take_over)
     assert do_next(engine, lease=0.4) == "refused"
-    watcher.join()
     assert taken[0].attempt == 2
     assert reads.run(engine, 1)["state"] == "running"
 

@@ -10,10 +10,11 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
-from backend import child, patience, recipe, training
+from backend import child, patience, recipe
 from backend.cargo import bring_model
 from backend.patience import passes, patiently
 from db import reads, session, writes
+from tests.midway import midway
 from tests.small_study import run, submit, submit_real
 
 
@@ -121,19 +122,6 @@ def served(postgres):
     session.close(url)
 
 
-def at_work(engine, do):
-    """Do it once the run has made a step."""
-
-    def watch():
-        while not (reads.run(engine, 1)["step"] or 0):
-            time.sleep(0.02)
-        do()
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    return watcher
-
-
 def done(engine, home, **options):
     held = writes.claim(engine, "w", 30.0)
     return child.run_once(engine, held.run_id, held.attempt, home, **options)
@@ -143,9 +131,8 @@ def test_a_run_outlives_a_server_that_is_away_while_it_keeps_its_state(served, t
     engine, away = served
     monkeypatch.setattr(recipe, "KEEP_SECONDS", 0.05)
     submit_real(engine, base_steps=300)
-    watcher = at_work(engine, lambda: away(2.0))
+    midway(monkeypatch, lambda: away(2.0), heard=False)
     assert done(engine, tmp_path) == "complete"
-    watcher.join()
     row = reads.run(engine, 1)
     assert (row["attempt"], row["steps"]) == (1, 300)
     curve = reads.measurements(engine, run_ids=[1], metrics=["loss"], splits=["train"])
@@ -154,17 +141,15 @@ def test_a_run_outlives_a_server_that_is_away_while_it_keeps_its_state(served, t
 
 def test_a_run_that_is_told_to_stop_while_the_server_is_away_returns(served, tmp_path, monkeypatch):  # fmt: skip
     engine, away = served
-    monkeypatch.setattr(training, "CURVE_POINTS", 4000)  # something to store at every step
     stopping = threading.Event()
-    submit_real(engine, base_steps=4000)
+    submit_real(engine, base_steps=120)  # with something to store at every step
 
     def stop():
         away(2.0)
         stopping.set()
 
-    watcher = at_work(engine, stop)
+    midway(monkeypatch, stop)
     assert done(engine, tmp_path, stopping=stopping) == "returned"
-    watcher.join()
     assert reads.run(engine, 1)["state"] == "waiting"
 
 

@@ -179,6 +179,7 @@ def test_a_slot_whose_thread_breaks_ends(engine, tmp_path, monkeypatch):
     slot.send(writes.Claim(1, 1), 30.0)
     assert heard(slot) == [["started"]]
     assert slot.hear() is None
+    slot.bury()  # its thread has told of the error before anybody else listens
 
 
 def test_a_job_that_cannot_be_told_to_stop_is_watched_on(engine, tmp_path):

@@ -22,6 +22,7 @@ from backend.stage import RunFailed, StageOutcome
 from backend.worker_log import NEWEST, WorkerLog
 from db import reads, writes
 from db.session import home, require_database
+from tests.midway import midway
 from tests.small_study import database, run, submit, submit_real
 from tests.test_pages import ROOT, told
 from tests.test_rest import asking, started, token
@@ -87,19 +88,11 @@ def test_an_attack_says_its_cell(engine):
     assert cell["fields"]["learning_rate"] == reads.run(engine, held.run_id)["parameters"]["learning_rate"]  # fmt: skip
 
 
-def test_an_interrupted_run_says_from_where_it_goes_on(engine):
+def test_an_interrupted_run_says_from_where_it_goes_on(engine, monkeypatch):
     submit_real(engine, base_steps=120)
     stopping = threading.Event()
-
-    def watch():
-        while not (reads.run(engine, 1)["step"] or 0):
-            time.sleep(0.02)
-        stopping.set()
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    assert do_next(engine, lease_seconds=0.4, stopping=stopping) == "returned"
-    watcher.join()
+    midway(monkeypatch, stopping.set)
+    assert do_next(engine, stopping=stopping) == "returned"
     assert do_next(engine) == "complete"
     found = lines()
     assert [line["event"] for line in found if line["attempt"] == 1][-1] == "returned"

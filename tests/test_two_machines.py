@@ -6,8 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from backend.worker import work
 from db import reads, session, writes
 from db.models import Measurement
 from tests import stores
+from tests.midway import midway, wait_until
 from tests.small_study import database, numbers, submit_real
 
 LONG = {"base_steps": 120}
@@ -180,26 +179,11 @@ def test_a_state_that_was_dropped_as_it_was_taken_there_is_no_warning(two: Machi
     assert ["on this machine only" in one.message for one in caplog.records] == [True]
 
 
-def midway(two: Machines, how: Callable[[], object]) -> threading.Thread:
-    """Do something once the first run is at work."""
-
-    def watch() -> None:
-        before = reads.run(two.engine, 1)["attempt"]
-        while not ((row := reads.run(two.engine, 1))["attempt"] > before and row["step"]):
-            time.sleep(0.02)
-        how()
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    return watcher
-
-
-def cancelled_midway(two: Machines) -> None:
+def cancelled_midway(two: Machines, patch: pytest.MonkeyPatch) -> None:
     """A study whose first run was cancelled once it was at work."""
     submit_real(two.engine, **LONG)
-    watcher = midway(two, lambda: writes.request_cancel(two.engine, [1]))
+    midway(patch, lambda: writes.request_cancel(two.engine, [1]))
     assert two.do(two.here, lease_seconds=0.4) == "cancelled"
-    watcher.join()
 
 
 def attempts(two: Machines) -> set[int]:
@@ -217,12 +201,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
         return numbers(engine)
 
 
-def test_a_run_that_goes_back_to_the_queue_goes_on_elsewhere(two: Machines, undisturbed: pd.DataFrame) -> None:  # fmt: skip
+def test_a_run_that_goes_back_to_the_queue_goes_on_elsewhere(two: Machines, monkeypatch: pytest.MonkeyPatch, undisturbed: pd.DataFrame) -> None:  # fmt: skip
     submit_real(two.engine, **LONG)
     stopping = threading.Event()
-    watcher = midway(two, stopping.set)
-    assert two.do(two.here, lease_seconds=0.4, stopping=stopping) == "returned"
-    watcher.join()
+    midway(monkeypatch, stopping.set)
+    assert two.do(two.here, stopping=stopping) == "returned"
     name = reads.run(two.engine, 1)["fingerprint"]
     assert set(Artifacts(two.place).states()) == {name}
     assert resume_step(two.here, name) > 0 and resume_step(two.there, name) == 0
@@ -233,25 +216,23 @@ def test_a_run_that_goes_back_to_the_queue_goes_on_elsewhere(two: Machines, undi
 
 
 def test_states_are_taken_there_while_the_run_works(two: Machines, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    monkeypatch.setattr(recipe, "KEEP_SECONDS", 0.05)
+    monkeypatch.setattr(recipe, "KEEP_SECONDS", 0.0)
     monkeypatch.setattr(cargo, "LOOK_SECONDS", 0.05)
     submit_real(two.engine, **LONG)
+    store = Artifacts(two.place)
     seen: list[int] = []
 
     def look() -> None:
-        store = Artifacts(two.place)
-        while not store.states() and reads.run(two.engine, 1)["state"] == "running":
-            time.sleep(0.02)
+        wait_until(lambda: bool(store.states()))
         seen.append(len(store.states()))
 
-    watcher = midway(two, look)
-    assert two.do(two.here, lease_seconds=0.4) == "complete"
-    watcher.join()
-    assert seen == [1] and Artifacts(two.place).states() == {}
+    midway(monkeypatch, look, heard=False)
+    assert two.do(two.here) == "complete"
+    assert seen == [1] and store.states() == {}
 
 
-def test_a_fresh_retry_forgets_the_state_that_lies_there(two: Machines, undisturbed: pd.DataFrame) -> None:  # fmt: skip
-    cancelled_midway(two)
+def test_a_fresh_retry_forgets_the_state_that_lies_there(two: Machines, monkeypatch: pytest.MonkeyPatch, undisturbed: pd.DataFrame) -> None:  # fmt: skip
+    cancelled_midway(two, monkeypatch)
     assert Artifacts(two.place).states()
     writes.retry(two.engine, [1], fresh=True)
     assert two.do(two.there) == "complete"
@@ -259,20 +240,19 @@ def test_a_fresh_retry_forgets_the_state_that_lies_there(two: Machines, undistur
     pd.testing.assert_frame_equal(numbers(two.engine), undisturbed)
 
 
-def test_a_fresh_retry_starts_anew_once_and_goes_on_from_its_own_states(two: Machines, undisturbed: pd.DataFrame) -> None:  # fmt: skip
-    cancelled_midway(two)
+def test_a_fresh_retry_starts_anew_once_and_goes_on_from_its_own_states(two: Machines, monkeypatch: pytest.MonkeyPatch, undisturbed: pd.DataFrame) -> None:  # fmt: skip
+    cancelled_midway(two, monkeypatch)
     writes.retry(two.engine, [1], fresh=True)
     stopping = threading.Event()
-    watcher = midway(two, stopping.set)
-    assert two.do(two.here, lease_seconds=0.4, stopping=stopping) == "returned"
-    watcher.join()
+    midway(monkeypatch, stopping.set)
+    assert two.do(two.here, stopping=stopping) == "returned"
     assert two.do(two.there) == "complete"
     assert attempts(two) == {2, 3}, "the third went on from where the second had come"
     pd.testing.assert_frame_equal(numbers(two.engine), undisturbed)
 
 
-def test_a_run_that_was_deleted_and_comes_back_takes_no_state_of_its_former_life(two: Machines, undisturbed: pd.DataFrame) -> None:  # fmt: skip
-    cancelled_midway(two)
+def test_a_run_that_was_deleted_and_comes_back_takes_no_state_of_its_former_life(two: Machines, monkeypatch: pytest.MonkeyPatch, undisturbed: pd.DataFrame) -> None:  # fmt: skip
+    cancelled_midway(two, monkeypatch)
     writes.delete_study(two.engine, "small")
     name = submitted_again(two)
     assert set(Artifacts(two.place).states()) == {name} and resume_step(two.here, name) > 0
@@ -294,15 +274,20 @@ def test_a_place_that_stays_away_fails_the_run_with_a_sentence_and_a_retry_goes_
     with stores.ftp(tmp_path / "served", port) as address:
         two = Machines(tmp_path, monkeypatch, address)
         submit_real(two.engine, **LONG)
-        closing = threading.Event()
-        watcher = midway(two, closing.set)
+        closing, closed = threading.Event(), threading.Event()
+
+        def close() -> None:
+            closing.set()
+            closed.wait(60)
+
+        midway(monkeypatch, close, heard=False)
         ended: list[str] = []
         monkeypatch.setattr(artifacts, "STORING_SECONDS", 0.5)
-        run = threading.Thread(target=lambda: ended.append(two.do(two.here, lease_seconds=0.4)))
+        run = threading.Thread(target=lambda: ended.append(two.do(two.here)))
         run.start()
         closing.wait(60)
+    closed.set()
     run.join()
-    watcher.join()
     assert ended == ["failed"]
     row = reads.run(two.engine, 1)
     assert row["error"].startswith(f"ftp://127.0.0.1:{port}/models of all could not be reached: ")
