@@ -54,7 +54,7 @@ class Crew:
 
     def _start(self) -> "subprocess.Popen[bytes]":
         with open(self.log, "ab") as log:
-            return subprocess.Popen([sys.executable, "-c", WORK, "1"], cwd=ROOT, env=self.environment, stderr=log)  # fmt: skip
+            return subprocess.Popen([sys.executable, "-c", WORK, "1", "2.0"], cwd=ROOT, env=self.environment, stderr=log)  # fmt: skip
 
     def kill_a_child(self, chance: random.Random) -> None:
         """`kill -9` to whatever some worker has started."""

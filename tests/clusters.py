@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 # The first process's end is everybody's end; a plain SIGTERM would not reach into the namespace.
-APART = ["timeout", "-s", "KILL", "900", "unshare", "-n", "-p", "-m", "-f", "--mount-proc", "--kill-child"]  # fmt: skip
+APART = ["timeout", "-s", "KILL", "3600", "unshare", "-n", "-p", "-m", "-f", "--mount-proc", "--kill-child"]  # fmt: skip
 
 RAY = """
 set -e

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.engines import local
 from db import session
 
 pytest_plugins = ["tests.in_browser", "tests.postgres"]
@@ -20,6 +21,12 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LETHE_PLUGINS", "")  # so that what a test sets is taken back
     monkeypatch.delenv("LETHE_PLUGINS")
     return home
+
+
+@pytest.fixture(autouse=True)
+def steady_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Free memory comes and goes while tests run; the default number of slots follows it, and shall not."""
+    monkeypatch.setattr(local, "available_memory", lambda: 64e9)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

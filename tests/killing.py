@@ -17,12 +17,12 @@ WORK = """
 import sys
 from backend.worker import work
 from db.session import require_database
-sys.exit(not work(require_database(), slots=int(sys.argv[1]), until_idle=True, lease_seconds=2.0))
+sys.exit(not work(require_database(), slots=int(sys.argv[1]), until_idle=True, lease_seconds=float(sys.argv[2])))
 """
 
 
-def start_worker(slots):
-    return subprocess.Popen([sys.executable, "-c", WORK, str(slots)], cwd=ROOT)
+def start_worker(slots, lease=2.0):
+    return subprocess.Popen([sys.executable, "-c", WORK, str(slots), str(lease)], cwd=ROOT)
 
 
 def slots_of(process):

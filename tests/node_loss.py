@@ -67,7 +67,9 @@ def main(seeds: int) -> dict[str, object]:
         wait_for(engine, 8, worker)
         kill(*chance.sample(serving(), 1))
     told["status"] = worker.wait()
-    time.sleep(1.0)
+    deadline = time.monotonic() + 60
+    while serving() and time.monotonic() < deadline:  # Ray takes its time to end them
+        time.sleep(0.2)
     told["left"] = len(serving())
     for left in serving():
         os.kill(left, signal.SIGKILL)

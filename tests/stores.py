@@ -30,7 +30,7 @@ def ftp(folder: Path, port: int = 0) -> Iterator[str]:
         yield f"ftp://lethe:secret@127.0.0.1:{server.address[1]}/models of all"
     finally:
         server.close_all()
-        thread.join(10)
+        thread.join()
 
 
 @contextmanager

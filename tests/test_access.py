@@ -266,9 +266,9 @@ def test_arguments_are_kept_short_and_without_secrets(given: dict[str, Any], kep
 def test_long_arguments_are_read_in_no_time() -> None:
     from db.writes.guarded import shortened
 
-    begun = time.monotonic()
+    begun = time.process_time()
     shortened({"one": "://" * 300_000, "two": "?" + "key" * 300_000, "three": "?token=@" * 100_000})
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_a_document_with_a_secret_is_only_a_hash() -> None:

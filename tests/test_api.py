@@ -294,7 +294,7 @@ def test_a_paused_queue_and_failed_runs_are_told(capsys: pytest.CaptureFixture[s
 def test_an_interrupt_leaves_the_runs_in_the_queue_and_says_how_they_go_on(
     own_home: Path, tmp_path: Path
 ) -> None:
-    longer = {**TINY, "setting": {**SETTING, "base_steps": 4000}, "recipes": [], "attacks": []}
+    longer = {**TINY, "setting": {**SETTING, "base_steps": 400_000}, "recipes": [], "attacks": []}
     script = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom backend.api import run\nrun({longer!r}, slots=1)\n"
     command = [sys.executable, str(written(tmp_path, "cell.py", script))]
     at_work = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)

@@ -10,12 +10,11 @@ import pandas as pd
 import pytest
 from sqlalchemy import Engine
 
-from backend.backup import MANIFEST, backup, restore
+from backend.backup import MANIFEST, BackedUp, backup, restore
 from backend.results import frontier_document
 from backend.stage import UserError
-from backend.worker import work
+from backend.worker import Happened, work
 from db import reads, session, writes
-from tests.in_browser import wait_for
 from tests.postgres import Server
 from tests.small_study import numbers, run, submit, submit_real
 
@@ -186,19 +185,21 @@ def test_a_backup_of_a_study_at_work_goes_on_to_the_same_numbers(worked: Path, t
     home = empty_home(monkeypatch, tmp_path / "half")
     engine = session.require_database()
     submit_real(engine)
-    options: Any = {"slots": 2, "lease_seconds": 3.0, "until_idle": True}
-    worker = threading.Thread(target=work, args=(engine,), kwargs=options)
-    worker.start()
-    wait_for(lambda: reads.counts(engine)["complete"] >= 8, 100)
-    made = backup(engine, str(tmp_path / "kept"), home)
-    for name in reads.workers(engine)["id"]:
-        writes.request_stop(engine, name)
-    worker.join(60)
+    kept: list[BackedUp] = []
+
+    def tell(happened: Happened) -> None:
+        if happened.kind == "complete" and not kept and reads.counts(engine)["complete"] >= 8:
+            kept.append(backup(engine, str(tmp_path / "kept"), home))
+            for name in reads.workers(engine)["id"]:
+                writes.request_stop(engine, name)
+
+    work(engine, slots=2, until_idle=True, on_event=tell)
+    (made,) = kept
     assert made.missing == () and len(made.files) > 0
     empty_home(monkeypatch, tmp_path / "new")
     restore(str(tmp_path / "kept"), tmp_path / "new")
     back = session.require_database()
     assert reads.counts(back)["complete"] < 28
-    assert work(back, **options)
+    assert work(back, slots=2, until_idle=True)
     monkeypatch.setenv("LETHE_HOME", str(worked))
     pd.testing.assert_frame_equal(numbers(back), numbers(session.require_database()))

@@ -144,18 +144,20 @@ def test_verbs_that_only_read_create_nothing(capsys: Any, own_home: Path) -> Non
 @pytest.mark.parametrize("printing", ["print('x' * 300_000)", "print('x')"])
 def test_a_reader_that_leaves_is_no_failure_to_tell_of_but_another_pipe_is(printing: str) -> None:
     code = """
-import subprocess, sys
+import sys
+sys.stdin.readline()
 from backend import __main__ as line, service
 def status():
     {}
 service.status = lambda *a, **k: status()
 sys.exit(line.main(["status"]))"""
     printed = code.format(f"[({printing}, sys.stdout.flush()) for _ in range(2)]")
-    left = subprocess.Popen([sys.executable, "-c", printed], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
-    assert left.stdout and left.stderr
+    left = subprocess.Popen([sys.executable, "-c", printed], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    assert left.stdin and left.stdout and left.stderr
     left.stdout.close()
+    left.stdin.close()  # and now it begins
     assert left.stderr.read() == b"" and left.wait() == 1
-    other = subprocess.run([sys.executable, "-c", code.format("raise BrokenPipeError('a child of ours')")], capture_output=True, text=True, cwd=ROOT)  # fmt: skip
+    other = subprocess.run([sys.executable, "-c", code.format("raise BrokenPipeError('a child of ours')")], capture_output=True, text=True, cwd=ROOT, stdin=subprocess.DEVNULL)  # fmt: skip
     assert other.returncode == 1 and "BrokenPipeError: a child of ours" in other.stderr
 
 

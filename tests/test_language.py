@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -146,29 +145,32 @@ def test_large_data_stay_on_disk_but_for_a_batch(monkeypatch: pytest.MonkeyPatch
 
 
 CHILD = """
-import json, sys
+import json, os, signal, sys
 from pathlib import Path
 import torch
-import backend.recipe
+import backend.recipe, backend.training
 from tests.small import do
 from tests.test_language import SMALL
 torch.set_num_threads(1)
-backend.recipe.KEEP_SECONDS = 0.2
+backend.recipe.KEEP_SECONDS = 0.0
+keep = backend.training._keep
+
+def kept(loop):
+    keep(loop)
+    if loop.step == 10:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+backend.training._keep = kept
 home, name, stage, part, given = sys.argv[1:]
 do(Path(home), name, stage, part, task_name="language", changes=SMALL, **json.loads(given))
 """
 
 
 def killed_half_way(home: Path, name: str, stage: str, part: str, given: dict[str, Any]) -> None:
-    """Start the run in a process of its own and kill that once it has kept a state."""
+    """Do the run in a process of its own that is killed once it has kept the state of its tenth step."""
     words = [sys.executable, "-c", CHILD, str(home), name, stage, part, json.dumps(given)]
-    process = subprocess.Popen(words, cwd=ROOT)
-    while not checkpoints.resume_step(home, name):
-        assert process.poll() is None, "the run ended before it had kept a state"
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert checkpoints.resume_step(home, name)
+    assert subprocess.run(words, cwd=ROOT).returncode == -signal.SIGKILL
+    assert checkpoints.resume_step(home, name) == 10
 
 
 @pytest.mark.parametrize(

@@ -99,12 +99,12 @@ def test_a_run_that_is_submitted_while_the_one_above_it_fails_is_blocked(postgre
     def slow(c: Connection) -> None:
         rows.block(c)
         about_to_commit.set()
-        failed.wait(20)
+        failed.wait(120)
 
     monkeypatch.setattr(submission, "block", slow)
     other = threading.Thread(target=submit, args=(engine, run("a"), run("b", "a"), run("c", "b")), kwargs={"name": "later"})  # fmt: skip
     other.start()
-    assert about_to_commit.wait(20)
+    assert about_to_commit.wait(120)
     assert writes.fail(engine, held.run_id, held.attempt, "It broke.")
     failed.set()
     other.join()

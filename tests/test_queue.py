@@ -113,7 +113,7 @@ def test_four_processes_claim_400_runs_once_each(engine):
     started = [context.Process(target=_claim_all, args=(url, results)) for _ in range(4)]
     for process in started:
         process.start()
-    claimed = sum((results.get(timeout=60) for _ in started), [])
+    claimed = sum((results.get(timeout=600) for _ in started), [])
     for process in started:
         process.join()
     assert sorted(claimed) == list(range(1, 401))

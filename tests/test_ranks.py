@@ -277,10 +277,10 @@ def test_a_worker_with_two_devices_works_a_study_off_although_its_slot_is_killed
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = database(tmp_path, monkeypatch)
-    submit_real(engine, base_steps=400)
+    submit_real(engine, base_steps=1500)
     for row in reads.study_runs(engine, 1).to_dict("records")[2:]:
         writes.request_cancel(engine, [int(row["id"])])
-    words = ["work", "--devices", "2", "--slots", "1", "--until-idle", "--lease", "5"]
+    words = ["work", "--devices", "2", "--slots", "1", "--until-idle", "--lease", "60"]
     worker = subprocess.Popen([sys.executable, "-m", "backend", *words], cwd=ROOT)
     try:
         slot = None
@@ -299,4 +299,4 @@ def test_a_worker_with_two_devices_works_a_study_off_although_its_slot_is_killed
     assert [row["state"] for row in rows] == ["complete", "complete"]
     assert rows[0]["attempt"] == 2
     assert rows[0]["environment"]["devices"] == 2
-    assert rows[0]["steps"] == 400
+    assert rows[0]["steps"] == 1500

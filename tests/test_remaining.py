@@ -56,16 +56,16 @@ def test_one_long_run_is_not_shared_between_slots(engine: Engine) -> None:
 
 def test_what_runs_is_told_by_its_expectation_first_and_by_its_steps_then(engine: Engine) -> None:
     worker(engine, 1)
-    submit(engine, run("a", expected_seconds=100.0))
-    claim = writes.claim(engine, "w", 3000)
+    submit(engine, run("a", expected_seconds=100_000.0))
+    claim = writes.claim(engine, "w", 3_000_000)
     assert isinstance(claim, writes.Claim)
     with engine.begin() as c:
-        c.execute(update(Run).values(started_at=now() - timedelta(seconds=30)))
-    assert remaining(engine) == pytest.approx(70.0, abs=3)
-    writes.heartbeat(engine, claim.run_id, claim.attempt, 3000, 1, 100)
-    assert remaining(engine) == pytest.approx(70.0, abs=3), "one step says little"
-    writes.heartbeat(engine, claim.run_id, claim.attempt, 3000, 50, 100)
-    assert remaining(engine) == pytest.approx(30.0, abs=3)
+        c.execute(update(Run).values(started_at=now() - timedelta(seconds=30_000)))
+    assert remaining(engine) == pytest.approx(70_000, abs=1000)
+    writes.heartbeat(engine, claim.run_id, claim.attempt, 3_000_000, 1, 100)
+    assert remaining(engine) == pytest.approx(70_000, abs=1000), "one step says little"
+    writes.heartbeat(engine, claim.run_id, claim.attempt, 3_000_000, 50, 100)
+    assert remaining(engine) == pytest.approx(30_000, abs=1000)
     assert writes.complete(engine, claim.run_id, claim.attempt, {"seconds": 60.0})
     assert remaining(engine) == 0.0
 

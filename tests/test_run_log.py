@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 import time
+import types
 import urllib.parse
 import warnings
 from pathlib import Path
@@ -263,7 +264,7 @@ def test_a_log_that_cannot_be_written_harms_no_run(engine, monkeypatch):
 def test_a_killed_process_ends_its_log_with_the_workers_words(engine, monkeypatch):
     monkeypatch.setattr(local, "SLOT", ("-c", FAKE))
     submit(engine, run("c1", name="crashes_once"))
-    assert worker.work(engine, slots=1, until_idle=True, lease_seconds=2.0)
+    assert worker.work(engine, slots=1, until_idle=True)
     (line,) = lines(level="error")
     assert (line["event"], line["attempt"]) == ("lost", 1) and "SIGKILL" in line["message"]
     (kept,) = (home() / "logs" / "workers").iterdir()
@@ -335,20 +336,22 @@ def test_the_verb_prints_filters_and_follows(engine, monkeypatch, capsys):
 def test_following_goes_on_until_the_run_has_ended(engine, monkeypatch, capsys):
     from backend.commands import logs
 
-    monkeypatch.setattr(logs, "FOLLOW_SECONDS", 0.05)
     submit(engine, run("a"))
     gate = threading.Event()
 
     def work():
         say("note", "half way")
-        gate.wait(20)
+        gate.wait()
+
+    def pause(seconds):
+        gate.set()
+        thread.join()
 
     doing(monkeypatch, work)
+    monkeypatch.setattr(logs, "time", types.SimpleNamespace(sleep=pause))
     thread = threading.Thread(target=do_next, args=(engine,))
     thread.start()
-    threading.Timer(0.5, gate.set).start()
     assert main(["log", "1", "--follow"]) == 0
-    thread.join()
     said = capsys.readouterr().out
     assert said.count("half way") == 1 and said.count("begun") == 1
     assert "#1 complete" in said.splitlines()[-1]

@@ -40,7 +40,7 @@ def _follow(arguments: argparse.Namespace, told: dict[str, Any]) -> None:
 
     seen = {_key(line) for line in told["lines"]}
     try:
-        ended = told["state"] in ENDED
+        ended = False
         while not ended:
             ended = told["state"] in ENDED  # once more then: the last line comes after the state
             time.sleep(FOLLOW_SECONDS)

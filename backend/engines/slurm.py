@@ -113,6 +113,8 @@ class _Job:
         state = self._state() if self._of_slurm else "gone" if self._job.done() else None
         if state is None:
             return None
+        if Path(self._job.paths.result_pickle).exists():  # written while it was asked
+            return self._result()
         self._how = f"its job left no result; Slurm says {state}" if self._of_slurm else ""
         return -15
 
