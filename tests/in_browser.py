@@ -75,13 +75,20 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
                 subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=dict(os.environ))
             )
         address = f"http://127.0.0.1:{port}"
-        wait_for(lambda: answers(f"{address}/_stcore/health"), 60)
+        wait_for(
+            lambda: servers[-1].poll() is not None or answers(f"{address}/_stcore/health"), 300
+        )
+        assert servers[-1].poll() is None, (tmp_path / "server.log").read_text()[-2000:]
         return address
 
     yield start
     for server in servers:
         server.terminate()
-        server.wait(20)
+        try:
+            server.wait(60)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
 
 def expecting() -> Any:
@@ -89,6 +96,13 @@ def expecting() -> Any:
     from playwright.sync_api import expect  # noqa: PLC0415 - an optional package
 
     return expect
+
+
+def too_late() -> type[Exception]:
+    """Playwright's error for what did not come in time."""
+    from playwright.sync_api import TimeoutError as TooLate  # noqa: PLC0415 - an optional package
+
+    return TooLate
 
 
 def expect(what: Any) -> Any:
@@ -133,10 +147,21 @@ def open_at(page: Any, address: str, title: str) -> None:
     page.wait_for_selector(IDLE)
 
 
+def stays_within(page: Any, what: str) -> None:
+    """Nothing of the page lies beside it, once it has come to rest."""
+    page.wait_for_timeout(500)
+    beyond = "m => m.scrollWidth - m.clientWidth"
+    main = page.get_by_test_id("stMain")
+    with contextlib.suppress(AssertionError):
+        wait_for(lambda: main.evaluate(beyond) <= 0, 10)
+    assert main.evaluate(beyond) <= 0, what
+
+
 def pick(page: Any, name: str, shift: bool = False) -> None:
     """Click a point of the frontier; one that was just being redrawn is clicked again, as a person would."""
     why = page.get_by_role("heading", name=name, exact=True)
     for _ in range(3):
+        page.wait_for_selector(IDLE)
         point = page.locator(f"path[aria-roledescription='point'][aria-label='{name}']").first
         point.dispatch_event("click", {"shiftKey": shift})
         with contextlib.suppress(AssertionError):
@@ -151,14 +176,18 @@ def open_downloads(page: Any) -> Any:
     popovers.first.get_by_role("button").first.click()
     panel = page.get_by_test_id("stPopoverBody")
     expect(panel.get_by_role("button", name="All (.zip)")).to_be_visible()
+    expect(panel.locator("img").first).to_be_visible()  # comes with the rerun that opening began
+    page.wait_for_selector(IDLE)
     return panel
 
 
 def downloaded(page: Any, label: str) -> bytes:
     """What a button hands over; one that a rerun of the page cancelled is clicked again, as a person would."""
     for _ in range(3):
-        with page.expect_download() as waited:
-            page.get_by_role("button", name=label, exact=True).click()
-        if waited.value.failure() is None:
-            break
-    return Path(waited.value.path()).read_bytes()
+        with contextlib.suppress(too_late()):
+            with page.expect_download() as waited:
+                page.get_by_role("button", name=label, exact=True).click()
+            if waited.value.failure() is None:
+                return Path(waited.value.path()).read_bytes()
+        page.wait_for_selector(IDLE)
+    raise AssertionError(f"{label} hands nothing over")

@@ -91,7 +91,7 @@ def test_pages_show_what_an_absent_metric_measured(
     address: dict[str, str],
 ) -> None:
     monkeypatch.setenv("LETHE_HOME", str(worked["home"]))
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     for key, value in {"study": "tiny", **address}.items():
         at.query_params[key] = value
     at.switch_page(f"pages/{page}").run()

@@ -67,7 +67,7 @@ def document() -> dict[str, Any]:
 
 
 def opened() -> AppTest:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     at.query_params["study"] = "attacked"
     return at.switch_page("pages/2_Robustness.py").run()
 

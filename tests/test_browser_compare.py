@@ -5,7 +5,7 @@ import io
 from typing import Any
 
 from db import reads, session
-from tests.in_browser import IDLE, NEEDS_BROWSER, downloaded, expect, open_at, pick
+from tests.in_browser import IDLE, NEEDS_BROWSER, downloaded, expect, open_at, pick, stays_within
 from tests.seed_database import seed_study
 
 SMALL = (
@@ -63,6 +63,4 @@ def test_compare_fits_a_phone(serve: Any, page: Any) -> None:
     seed_study(session.require_database(), SMALL)
     page.set_viewport_size({"width": 320, "height": 900})
     open_at(page, f"{address}/Compare", "Compare")
-    page.wait_for_timeout(500)
-    beyond = "m => m.scrollWidth - m.clientWidth"
-    assert page.locator('[data-testid="stMain"]').evaluate(beyond) <= 0
+    stays_within(page, "Compare")

@@ -11,7 +11,7 @@ import pytest
 from backend.__main__ import main
 from db import session
 from tests import result_files as files
-from tests.in_browser import IDLE, NEEDS_BROWSER, downloaded, expect, open_at
+from tests.in_browser import IDLE, NEEDS_BROWSER, downloaded, expect, open_at, stays_within
 
 pytestmark = NEEDS_BROWSER
 
@@ -50,6 +50,4 @@ def test_no_part_scrolls_sideways_on_a_phone(serve: Any, page: Any, tmp_path: Pa
     assert main(["import", str(upload)]) == 0
     page.set_viewport_size({"width": 420, "height": 900})
     open_at(page, f"{address}/Data?part={part}", "Data")
-    page.wait_for_timeout(500)
-    beyond = "m => m.scrollWidth - m.clientWidth"
-    assert page.locator('[data-testid="stMain"]').evaluate(beyond) <= 0
+    stays_within(page, part)

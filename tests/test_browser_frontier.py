@@ -1,10 +1,11 @@
 """The frontier in a real Chromium: click, drag, and a choice that follows to the other pages."""
 
+import contextlib
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 from db import session
-from tests.in_browser import IDLE, NEEDS_BROWSER, expect, open_at
+from tests.in_browser import IDLE, NEEDS_BROWSER, expect, open_at, too_late
 from tests.seed_database import seed_study
 
 SMALL = (
@@ -16,8 +17,12 @@ SMALL = (
 pytestmark = NEEDS_BROWSER
 
 
+def picked(url: str) -> list[str]:
+    return parse_qs(urlparse(url).query).get("pick", [])
+
+
 def chosen(page: Any) -> list[str]:
-    return parse_qs(urlparse(page.url).query).get("pick", [])
+    return picked(page.url)
 
 
 def chart(page: Any, position: int) -> Any:
@@ -42,22 +47,22 @@ def at_rest(page: Any, mark: Any) -> tuple[float, float]:
 
 def choose(page: Any, position: int, name: str) -> None:
     """Drag around a point until it is chosen; a drag that met a redrawn chart is done again, as a person would."""
-    for _ in range(3):
-        drag_around(page, chart(page, position), name)
-        page.wait_for_timeout(3000)
-        page.wait_for_selector(IDLE)
-        if name in chosen(page):
+    for k in range(3):
+        drag_around(page, chart(page, position), name, 14 + 6 * k)  # a frame's corner would move it
+        with contextlib.suppress(too_late()):
+            page.wait_for_url(lambda url: name in picked(url), timeout=15_000)
+            page.wait_for_selector(IDLE)
             return
 
 
-def drag_around(page: Any, found: Any, name: str) -> None:
+def drag_around(page: Any, found: Any, name: str, beside: int) -> None:
     """Draw a frame around a point, from the upper left to the lower right."""
     mark = found.locator(f"path[aria-roledescription='point'][aria-label='{name}']").first
     x, y = at_rest(page, mark)
-    page.mouse.move(x - 14, y - 14)
+    page.mouse.move(x - beside, y - beside)
     page.mouse.down()
     page.mouse.move(x, y, steps=4)
-    page.mouse.move(x + 14, y + 14, steps=4)
+    page.mouse.move(x + beside, y + beside, steps=4)
     page.mouse.up()
 
 

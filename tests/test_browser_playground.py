@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import text
+
 from db import reads, session
 from tests.asking import trained_study
-from tests.in_browser import IDLE, NEEDS_BROWSER, expect, open_at, wait_for
+from tests.in_browser import IDLE, NEEDS_BROWSER, expect, expecting, open_at, wait_for
 from tests.test_browser import stop_workers
 
 pytestmark = NEEDS_BROWSER
@@ -44,7 +46,8 @@ def look_at_the_answers(page: Any) -> None:
 
 def ask_for_several(page: Any) -> None:
     page.get_by_role("button", name="Ask 3 models all of it").click()
-    expect(page.get_by_text("items. ⚑ says the answer")).to_be_visible()
+    told = page.get_by_text("items. ⚑ says the answer")
+    expecting()(told).to_be_visible(timeout=240_000)
     page.get_by_text("Only where models differ", exact=True).click()
     expect(page.get_by_text("items. ⚑ says the answer")).to_be_visible()
     page.wait_for_selector(IDLE)
@@ -53,7 +56,7 @@ def ask_for_several(page: Any) -> None:
 def keep_the_case(page: Any, engine: Any) -> None:
     page.get_by_role("button", name="Add to report").first.click()
     page.get_by_role("button", name="Add", exact=True).click()
-    wait_for(lambda: len(reads.reports(engine)) == 1, 30)
+    wait_for(lambda: len(reads.reports(engine)) == 1, 120)
     report = reads.report(engine, int(reads.reports(engine)["id"].iloc[0]))
     case = report["blocks"][0]
     assert case["kind"] == "case" and len(case["content"]["answers"]) == 3
@@ -66,7 +69,13 @@ def leaves_no_orphan(page: Any, engine: Any) -> None:
     page.get_by_text("My own", exact=True).click()
     page.get_by_role("textbox", name="Your prompt").fill("2 × 3 =")
     page.get_by_role("textbox", name="Your prompt").press("Control+Enter")
+    before = asked(engine)
     page.get_by_role("button", name="Ask 3 models", exact=True).click()
-    page.wait_for_timeout(500)
+    wait_for(lambda: asked(engine) > before, 120)
     page.close()
-    wait_for(lambda: reads.prompts_open(engine) == 0, 60)
+    wait_for(lambda: reads.prompts_open(engine) == 0, 120)
+
+
+def asked(engine: Any) -> int:
+    with engine.connect() as c:
+        return int(c.execute(text("SELECT count(*) FROM prompt_request")).scalar())

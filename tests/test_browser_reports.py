@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from db import reads, session
-from tests.in_browser import IDLE, NEEDS_BROWSER, downloaded, expect, open_at
+from tests.in_browser import IDLE, NEEDS_BROWSER, downloaded, expect, open_at, wait_for
 from tests.seed_database import seed_study
 from tests.test_browser import SMALL
 
@@ -77,7 +77,7 @@ def meeting(page: Any) -> None:
     settled(page, "Slide 3 of 7")
     chart = page.locator("svg.marks").first
     expect(chart).to_be_visible()
-    assert chart.bounding_box()["height"] > 500
+    wait_for(lambda: (chart.bounding_box() or {"height": 0})["height"] > 500, 60)
     page.keyboard.press("Escape")
     settled(page, "Audit trail")
     expect(page.get_by_test_id("stSidebar")).to_be_visible()

@@ -68,7 +68,7 @@ def open_page(home: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     monkeypatch.delenv("LETHE_DATABASE_URL", raising=False)
 
     def opened(**address: str) -> AppTest:
-        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
         for key, value in address.items():
             at.query_params[key] = value
         at = at.switch_page("pages/3_Runs.py").run()

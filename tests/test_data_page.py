@@ -22,7 +22,7 @@ SMALL = ('recipes=[{suppress="max_ent"}]', "attacks.0.learning_rate=[1e-3]")
 
 
 def opened(page: str = "9_Data.py", **address: str) -> AppTest:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     for key, value in address.items():
         at.query_params[key] = value
     return at.switch_page(f"pages/{page}").run()

@@ -35,7 +35,7 @@ def test_directions_are_those_that_the_charts_draw() -> None:
     [("utility", "What it does not tell"), ("loss", "2506"), ("nope", "no number called nope")],
 )
 def test_the_address_names_a_number(of: str, told: str) -> None:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     at.query_params["of"] = of
     at.switch_page("pages/11_Definitions.py").run()
     assert not at.exception
@@ -44,7 +44,7 @@ def test_the_address_names_a_number(of: str, told: str) -> None:
 
 
 def opened(of: str) -> AppTest:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     at.query_params["of"] = of
     return at.switch_page("pages/11_Definitions.py").run()
 

@@ -194,7 +194,7 @@ def test_doctor_is_content_where_it_fits(capsys):
 
 
 def page(name: str) -> str:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     at.switch_page(f"pages/{name}").run()
     assert not at.exception, at.exception[0].value
     return told(at).replace("\\", "")

@@ -337,7 +337,7 @@ def opened(own_home: Path) -> Callable[..., AppTest]:
     seed_study(session.require_database(), overrides=SMALL)
 
     def open_page(**address: Any) -> AppTest:
-        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
         for key, value in address.items():
             at.query_params[key] = value
         return at.switch_page("pages/10_Figures.py").run()

@@ -89,7 +89,7 @@ def test_opening_every_page_leaves_torch_out() -> None:
 import sys
 from streamlit.testing.v1 import AppTest
 for page in {[p.name for p in sorted((ROOT / "pages").glob("[0-9]*.py"))]!r}:
-    at = AppTest.from_file({str(ROOT / "app.py")!r}, default_timeout=60).run()
+    at = AppTest.from_file({str(ROOT / "app.py")!r}, default_timeout=300).run()
     at.switch_page(f"pages/{{page}}").run()
     assert not at.exception, (page, at.exception)
 print("torch" in sys.modules)

@@ -68,7 +68,7 @@ def test_the_list_of_500_runs_counts_pages_and_finds_right(engine: Engine) -> No
 @pytest.mark.parametrize("page", page_times.PAGES)
 @pytest.mark.parametrize("study", ["undo_alpha", "at_work"])
 def test_every_page_opens_on_500_runs(engine: Engine, page: str, study: str) -> None:
-    at: Any = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    at: Any = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     at.query_params["study"] = study
     at.switch_page(f"pages/{page}").run()
     assert not at.exception, at.exception[0].value
@@ -78,7 +78,7 @@ def test_every_page_opens_on_500_runs(engine: Engine, page: str, study: str) -> 
 def test_every_run_page_of_a_kind_opens(engine: Engine) -> None:
     page = reads.run_page(engine, (), ("stage", "state"), limit=1000)
     for run in page.rows.drop_duplicates(["stage", "state"])["id"]:
-        at: Any = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+        at: Any = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
         at.query_params["run"] = str(int(run))
         at.switch_page("pages/3_Runs.py").run()
         assert not at.exception, (run, at.exception[0].value)

@@ -228,7 +228,7 @@ def test_charts_are_valid_have_own_axes_and_can_be_printed():
 
 
 def open_page(name: str, **address: str) -> AppTest:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     for key, value in address.items():
         at.query_params[key] = value
     at.switch_page(f"pages/{name}").run()

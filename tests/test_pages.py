@@ -52,7 +52,7 @@ def open_page(homes: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Open:
 
     def opened(page: str, case: str, **address: str | list[str]) -> AppTest:
         monkeypatch.setenv("LETHE_HOME", str(homes[case]))
-        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
         for key, value in address.items():
             at.query_params[key] = value
         return at.switch_page(f"pages/{page}").run()
@@ -237,7 +237,7 @@ def test_no_page_loads_torch(open_page: Open) -> None:
     script = (
         "from streamlit.testing.v1 import AppTest; import sys;"
         + "".join(
-            f"AppTest.from_file({str(ROOT / 'app.py')!r}, default_timeout=60)"
+            f"AppTest.from_file({str(ROOT / 'app.py')!r}, default_timeout=300)"
             f".switch_page('pages/{page}').run();"
             for page in PAGES
         )

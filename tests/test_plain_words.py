@@ -30,7 +30,7 @@ def test_a_search_says_what_was_tried_and_who_decided() -> None:
 
 def test_why_says_when_the_attacker_took_the_model_and_the_table_what_a_row_adds() -> None:
     seed_study(require_database(), SMALL)
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     at.query_params["study"], at.query_params["pick"] = "quick", "MaxEnt"
     at.switch_page("pages/1_Frontier.py").run()
     assert not at.exception

@@ -35,7 +35,7 @@ def open_page(home: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     monkeypatch.setenv("LETHE_HOME", str(home))
 
     def opened(**address: str | list[str]) -> AppTest:
-        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
         for key, value in address.items():
             at.query_params[key] = value
         at.switch_page("pages/7_Playground.py").run()

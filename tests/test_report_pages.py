@@ -24,7 +24,7 @@ def opened(engine: Engine) -> Open:
     """Open the page of reports at an address."""
 
     def at(**address: str) -> AppTest:
-        page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
         for key, value in address.items():
             page.query_params[key] = value
         found = page.switch_page("pages/8_Reports.py").run()
@@ -183,7 +183,7 @@ add_to_report("text", "Another", lambda: {{"text": object()}}, key="two")
 
 
 def test_what_is_added_says_where_it_went_and_the_report_is_remembered(engine: Engine) -> None:
-    at = AppTest.from_string(ADDING.format(root=str(ROOT)), default_timeout=60).run()
+    at = AppTest.from_string(ADDING.format(root=str(ROOT)), default_timeout=300).run()
     at = press(at, "Add", 0)
     assert "Reports?report=1" in told(at)
     at = press(at, "Add", 0)

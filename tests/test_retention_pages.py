@@ -12,7 +12,7 @@ __all__ = ["made"]  # a fixture
 
 
 def test_the_data_page_lists_them_with_an_empty_box(made: dict[str, int]) -> None:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     at.query_params["part"] = "Storage"
     at.switch_page("pages/9_Data.py").run()
     assert not at.exception, at.exception[0].value
@@ -27,7 +27,7 @@ def test_the_data_page_lists_them_with_an_empty_box(made: dict[str, int]) -> Non
 
 def test_a_place_that_does_not_answer_is_told_on_the_page_and_the_rest_is_shown(made: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     monkeypatch.setenv(artifacts.ENVIRONMENT, f"ftp://ada:secret@127.0.0.1:{free_port()}/models")
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     at.query_params["part"] = "Storage"
     at.switch_page("pages/9_Data.py").run()
     assert not at.exception, at.exception[0].value

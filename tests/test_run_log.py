@@ -365,7 +365,7 @@ def test_the_runs_page_shows_the_log_as_text(engine, monkeypatch):
 
     doing(monkeypatch, work)
     assert do_next(engine) == "complete"
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     at.query_params["run"] = "1"
     at.switch_page("pages/3_Runs.py").run()
     assert not at.exception, at.exception[0].value

@@ -51,7 +51,7 @@ def home(seeded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def open_runs(home: Path) -> Open:
     def opened(**address: str) -> AppTest:
-        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
         for key, value in address.items():
             at.query_params[key] = value
         at.switch_page("pages/3_Runs.py").run()
@@ -390,6 +390,6 @@ def test_nothing_to_compare_is_a_sentence(open_runs: Open) -> None:
 
 def test_an_empty_database_names_the_next_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     monkeypatch.setenv("LETHE_HOME", str(tmp_path / "none"))
-    at: Any = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at: Any = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     at.switch_page("pages/3_Runs.py").run()
     assert "Launch?study=quick" in said(at)

@@ -92,7 +92,7 @@ def test_names_are_values_and_never_sql(engine: Engine, given: str) -> None:
 
 @pytest.mark.parametrize("column", ["id; DROP TABLE run", "(SELECT 1)", "p.x') --", "id DESC, seed"])  # fmt: skip
 def test_an_address_sorts_by_known_columns_only(engine: Engine, column: str) -> None:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     at.query_params["sort"], at.query_params["columns"] = column, f"id,{column}"
     at = at.switch_page("pages/3_Runs.py").run()
     assert not at.exception, at.exception[0].value
@@ -106,7 +106,7 @@ def test_a_note_is_never_markup(engine: Engine) -> None:
     writes.save_note(engine, 1, SCRIPT + " ![x](http://evil.example/x.png)", SCRIPT, 0)
     writes.save_note(engine, 1, "a later version, which lets the page show the earlier one", "", 1)
     writes.add_tag(engine, [1], SCRIPT[:50].replace('"', ""))
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     at.query_params["run"] = "1"
     at = at.switch_page("pages/3_Runs.py").run()
     assert not at.exception, at.exception[0].value
@@ -120,7 +120,7 @@ def test_a_note_is_never_markup(engine: Engine) -> None:
 def test_a_reports_title_names_no_other_folder(engine: Engine) -> None:
     report = writes.create_report(engine, "../../etc/passwd\\..\\x")
     writes.add_block(engine, report, "text", "../../x", {"text": "y"})
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     at.query_params["report"] = str(report)
     at = at.switch_page("pages/8_Reports.py").run()
     assert not at.exception, at.exception[0].value

@@ -29,7 +29,7 @@ def person(name: str) -> dict[str, Any]:
 
 def opened(page: str, who: str = "", start: str = "app.py", **address: str) -> AppTest:
     """A page as somebody sees it; nobody is signed in without a name."""
-    at = AppTest.from_file(str(ROOT / start), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / start), default_timeout=300)
     at.secrets = {key: dict(value) for key, value in SECRETS.items()}
     at.user = person(who) if who else {"is_logged_in": False}
     for key, value in address.items():
@@ -73,7 +73,7 @@ def test_who_has_no_role_is_told_so_and_sees_nothing(engine: Engine) -> None:
 
 
 def test_a_table_without_roles_lets_nobody_in_and_says_what_is_wrong(engine: Engine) -> None:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     at.secrets = {**SECRETS, "roles": {"ada@example.org": "root"}}
     at.user = person("ada")
     assert "gives ada@example.org the role 'root'" in told(at.run())
@@ -82,7 +82,7 @@ def test_a_table_without_roles_lets_nobody_in_and_says_what_is_wrong(engine: Eng
 def test_an_address_that_nobody_verified_opens_nothing_and_the_page_says_what_is_missing(
     engine: Engine,
 ) -> None:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     at.secrets = {key: dict(value) for key, value in SECRETS.items()}
     at.user = {"is_logged_in": True, "email": "ada@example.org", "sub": "17"}
     words = told(at.run()).replace("\\", "")
@@ -92,7 +92,7 @@ def test_an_address_that_nobody_verified_opens_nothing_and_the_page_says_what_is
 
 
 def test_a_name_that_people_choose_signs_nothing(engine: Engine) -> None:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     at.secrets = {"auth": SECRETS["auth"], "roles": {"default": "runner"}}
     at.user = {"is_logged_in": True, "name": "ada@example.org", "sub": "17", "iss": "https://id"}
     press(at.switch_page("pages/6_Jobs.py").run(), "Pause the queue")
@@ -225,7 +225,7 @@ def script() -> None:
 def test_fragments_and_handlers_know_who_acts(
     engine: Engine, where: str, who: str, done: bool
 ) -> None:
-    at = AppTest.from_function(script, default_timeout=60)
+    at = AppTest.from_function(script, default_timeout=300)
     at.secrets, at.user = dict(SECRETS), person(who)
     press(at.run(), f"in a {where}")
     assert bool(reads.views(engine)) == done
@@ -233,7 +233,7 @@ def test_fragments_and_handlers_know_who_acts(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_thread_of_the_server_that_is_nobodys_run_may_nothing(engine: Engine) -> None:
-    at = AppTest.from_function(script, default_timeout=60)
+    at = AppTest.from_function(script, default_timeout=300)
     at.secrets, at.user = dict(SECRETS), person("ada")
     press(at.run(), "in a thread")
     assert not reads.views(engine)
@@ -248,7 +248,7 @@ def test_the_reviewers_name_is_that_of_who_is_signed_in(engine: Engine) -> None:
 
 
 def test_without_sign_in_everybody_is_admin_and_nothing_is_asked(engine: Engine) -> None:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     at = at.switch_page("pages/6_Jobs.py").run()
     assert "Sign out" not in [button.label for button in at.button]
     press(at, "Pause the queue")

@@ -20,7 +20,7 @@ from tests.test_pages import ROOT, SMALL, told
 
 
 def opened(page: str, **address: str) -> AppTest:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     for key, value in address.items():
         at.query_params[key] = value
     return at.switch_page(f"pages/{page}").run()

@@ -18,7 +18,7 @@ def followed() -> None:
 
 
 def opened(of: str) -> AppTest:
-    page = AppTest.from_function(followed, default_timeout=60)
+    page = AppTest.from_function(followed, default_timeout=300)
     page.query_params["of"] = of
     return page.run()
 
