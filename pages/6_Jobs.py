@@ -27,12 +27,12 @@ def controls(engine: Engine) -> None:
         if st.button(
             "Start a worker",
             type="secondary" if alive else "primary",
-            **{"disabled": alive, "help": BACKGROUND, **beyond("runner")},
+            **beyond("runner", disabled=alive, help=BACKGROUND),
         ):
             with st.spinner("Starting a worker …"):
                 st.session_state["started"] = start_worker(engine)
             st.rerun()
-        if alive and st.button("Stop the worker", **{"help": UNHARMED, **beyond("runner")}):
+        if alive and st.button("Stop the worker", **beyond("runner", help=UNHARMED)):
             stop(engine)
         if st.button("Continue the queue" if paused else "Pause the queue", **beyond("runner")):
             writes.set_paused(engine, not paused)

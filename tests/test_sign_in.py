@@ -170,6 +170,10 @@ def test_a_runner_may_put_away_but_not_freeze(engine: Engine) -> None:
     at = press(opened("8_Reports.py", "ron", report=str(report)), "Put away")
     assert not at.exception and reads.report(engine, report)["archived_at"] is not None
     assert reads.audit(engine, 1)["actor"][0] == "ron@example.org"
+    freeze = next(one for one in at.button if one.label == "Freeze this report")
+    assert freeze.disabled and freeze.help == "This takes the role reviewer."
+    at = opened("8_Reports.py", "rev", report=str(report))
+    at.user = person("ron")
     at = press(at, "Freeze this report")
     assert reads.report(engine, report)["frozen_at"] is None
     assert any("takes the role reviewer" in error.value for error in at.error)

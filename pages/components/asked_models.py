@@ -16,6 +16,7 @@ from pages.components import shown
 from pages.components.leads import lead_on
 from pages.components.run_view import link
 from pages.components.selection import select_by_name
+from pages.components.signing_in import beyond
 
 
 @dataclass
@@ -157,7 +158,7 @@ def _one_attacked(engine: Engine, row: dict[str, Any], cell: dict[str, Any] | No
 
 
 def _keep(cell: dict[str, Any]) -> None:
-    if not st.button("Repeat it and keep the model", key=f"keep-{cell['id']}"):
+    if not st.button("Repeat it and keep the model", key=f"keep-{cell['id']}", **beyond("runner")):
         return
     try:
         writes.add_run(require_database(), endpoint_run(cell))
@@ -169,6 +170,6 @@ def _keep(cell: dict[str, Any]) -> None:
 
 def _again(engine: Engine, run: dict[str, Any]) -> None:
     st.error(shown.plain(run["error"] or f"Run {run['id']} was cancelled."))
-    if st.button("Try again", key=f"again-{run['id']}"):
+    if st.button("Try again", key=f"again-{run['id']}", **beyond("runner")):
         writes.retry(engine, [int(run["id"])])
         st.rerun()

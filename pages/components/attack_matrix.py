@@ -21,6 +21,7 @@ from pages.components.attack_words import choice_words, takes_steps
 from pages.components.downloads import downloads
 from pages.components.drawing import quickly
 from pages.components.shown import DASH, flops, number, plain
+from pages.components.signing_in import beyond
 
 NO_LIMIT = "no limit"
 NOTES = {
@@ -113,7 +114,7 @@ def missing(study: str, frame: pd.DataFrame) -> None:
     ended = database.study_runs_in(engine, record.id, ("failed", "cancelled")) if record else []
     st.caption(f"{lacking} attack cells are not complete.")
     label = f"Queue {len(ended)} failed or cancelled runs again"
-    if len(ended) and st.button(label, key="queue_missing"):
+    if len(ended) and st.button(label, key="queue_missing", **beyond("runner")):
         writes.retry(engine, ended)
         st.rerun()
 
@@ -132,7 +133,7 @@ def add_attack(study: str, document: dict[str, Any]) -> None:
         st.caption(f"{part.summary} It {NOTES[part.declared['counts']]}. Source: {part.source}.")
         source = record.document["source"]
         with_it = {**source, "attacks": [*source.get("attacks", []), {"name": part.name}]}
-        if not st.button("Queue it on every model", key="queue_attack"):
+        if not st.button("Queue it on every model", key="queue_attack", **beyond("runner")):
             return
         try:
             resolved = studies.resolve({"name": study, **with_it})

@@ -178,7 +178,7 @@ def metrics_table(declared: dict[str, Any]) -> pd.DataFrame:
 
 def _import_button(ready: Prepared) -> None:
     count = len(ready.runs)
-    if not st.button(f"Import {count} model{'s' if count != 1 else ''}", type="primary", key="import"):  # fmt: skip
+    if not st.button(f"Import {count} model{'s' if count != 1 else ''}", type="primary", key="import", **beyond("runner")):  # fmt: skip
         return
     try:
         done = store(require_database(), ready)

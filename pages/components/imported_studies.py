@@ -20,6 +20,7 @@ from pages.components.import_wizard import metrics_table, model_name, number_col
 from pages.components.reporting import add_to_report, chart_content
 from pages.components.run_actions import UNDO, undo_bar
 from pages.components.shown import DASH, moment, plain
+from pages.components.signing_in import beyond
 
 REFUSED = "why an import was not deleted"
 
@@ -139,9 +140,15 @@ def _source(about: dict[str, Any]) -> None:
 
 
 def _delete(name: str) -> None:
-    with st.popover("Delete", icon=":material/delete:"):
+    with st.popover("Delete", icon=":material/delete:", **beyond("runner")):
         st.text(f"{name} goes to the trash of the page Runs, from where it can be restored until that is emptied. The files it came from stay.")  # fmt: skip
-        st.button("Delete it", key=f"delete {name}", on_click=_to_the_trash, args=(name,))
+        st.button(
+            "Delete it",
+            key=f"delete {name}",
+            on_click=_to_the_trash,
+            args=(name,),
+            **beyond("runner"),
+        )
 
 
 def _to_the_trash(name: str) -> None:

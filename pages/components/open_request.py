@@ -11,6 +11,7 @@ from db import reads as database
 from db import writes
 from db.session import require_database
 from pages.components import shown
+from pages.components.signing_in import beyond
 from pages.components.starting import start_worker, worker_alive
 
 OPEN = ("waiting", "running")
@@ -29,8 +30,11 @@ def ask_button(
         key=key,
         type="primary",
         icon=":material/send:",
-        disabled=state in (*OPEN, "complete"),
-        help="Answered already, see below." if state == "complete" else None,
+        **beyond(
+            "runner",
+            disabled=state in (*OPEN, "complete"),
+            help="Answered already, see below." if state == "complete" else None,
+        ),
     ):
         writes.ask(require_database(), requests.key_of(asked), study, asked)
         st.rerun()
@@ -74,7 +78,7 @@ def _where(engine: Engine, request: Request, key: str) -> None:
     with st.container(horizontal=True):
         if alone:
             _start(engine, key)
-        if st.button("Cancel", key=f"{key}-cancel"):
+        if st.button("Cancel", key=f"{key}-cancel", **beyond("runner")):
             writes.cancel_prompt(engine, int(request["id"]))
             st.rerun()
 
@@ -91,7 +95,7 @@ def _progress(request: Mapping[str, Any]) -> tuple[float, str]:
 
 def _start(engine: Engine, key: str) -> None:
     label, why = "Start a worker", "On this machine, in the background"
-    if st.button(label, key=f"{key}-start", type="primary", help=why):
+    if st.button(label, key=f"{key}-start", type="primary", **beyond("runner", help=why)):
         with st.spinner("Starting a worker …"):
             told = start_worker(engine)
         st.toast(told)

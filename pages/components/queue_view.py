@@ -13,6 +13,7 @@ from db import reads, writes
 from pages.components import shown
 from pages.components.drawing import quickly
 from pages.components.run_view import link
+from pages.components.signing_in import beyond
 
 MOST_CURVES = 6
 LEFT = "What was expected of the runs that wait, at the pace of the latest finished ones, over the slots of the workers that live."
@@ -60,7 +61,7 @@ def _one_running(engine: Engine, row: dict[Any, Any], curves: pd.DataFrame) -> N
         _progress(row)
     if row["cancel_requested"]:
         right.caption("Stopping …")
-    elif right.button("Cancel", key=f"cancel-{run_id}", help=f"Stop run {run_id}"):
+    elif right.button("Cancel", key=f"cancel-{run_id}", **beyond("runner", help=f"Stop run {run_id}")):  # fmt: skip
         writes.request_cancel(engine, [run_id])
         st.rerun()
     if len(curves):
@@ -143,12 +144,17 @@ def waiting(engine: Engine) -> None:
     chosen = choose(rows, columns, "waiting", "Runs to move or cancel")
     with st.container(horizontal=True):
         for label, priority in (("Go first", 10), ("Go last", -10)):
-            if st.button(label):
+            if st.button(label, **beyond("runner")):
                 writes.set_priority(engine, chosen, priority)
                 st.rerun()
-        with st.popover(f"Cancel {len(chosen)} waiting"):
+        with st.popover(f"Cancel {len(chosen)} waiting", **beyond("runner")):
             st.markdown("What is built on them waits until they are retried. Nothing is deleted.")
-            if st.button(f"Yes, cancel {len(chosen)}", key="cancel-waiting", type="primary"):
+            if st.button(
+                f"Yes, cancel {len(chosen)}",
+                key="cancel-waiting",
+                type="primary",
+                **beyond("runner"),
+            ):
                 writes.request_cancel(engine, chosen)
                 st.rerun()
 
@@ -163,10 +169,10 @@ def failed(engine: Engine) -> None:
     rows = rows.assign(state=rows["state"].map(shown.SIGNS))
     chosen = choose(rows, columns, "failed", "Runs to retry")
     with st.container(horizontal=True):
-        if st.button(f"Retry {len(chosen)}", help="They go on from the last state that was kept."):
+        if st.button(f"Retry {len(chosen)}", **beyond("runner", help="They go on from the last state that was kept.")):  # fmt: skip
             writes.retry(engine, chosen)
             st.rerun()
-        if st.button(f"Retry {len(chosen)} from the start"):
+        if st.button(f"Retry {len(chosen)} from the start", **beyond("runner")):
             writes.retry(engine, chosen, fresh=True)
             st.rerun()
     for run_id in chosen[:5]:

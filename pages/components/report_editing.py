@@ -11,6 +11,7 @@ from db import writes
 from pages.components import reads, shown
 from pages.components.report_doing import at, do, reader
 from pages.components.report_gates import asked_anew, gates_form, new_gates
+from pages.components.signing_in import beyond
 
 Block = dict[str, Any]
 EDITED = "edited block"  # in the session: id and the version that the reader saw
@@ -39,7 +40,7 @@ def block_tools(engine: Engine, block: Block, position: int, count: int) -> bool
 def _tool(label: str, icon: str, block: Block, disabled: bool, action: Any) -> None:
     st.button(
         label, icon=f":material/{icon}:", key=f"{label} {block['id']}", type="tertiary",
-        disabled=disabled, on_click=action, help=f"{label}: {shown.plain(block['title'])}",
+        on_click=action, **beyond("runner", disabled=disabled, help=f"{label}: {shown.plain(block['title'])}"),
     )  # fmt: skip
 
 
@@ -60,7 +61,7 @@ def _age(engine: Engine, block: Block) -> None:
     if newer and content.get("made_by"):
         st.button(
             "Take the data anew", key=f"anew {block['id']}", icon=":material/refresh:",
-            on_click=lambda: do(review.take_anew, engine, block, reader(), said="The block shows the study as it is now."),
+            on_click=lambda: do(review.take_anew, engine, block, reader(), said="The block shows the study as it is now."), **beyond("runner"),
         )  # fmt: skip
 
 
@@ -73,7 +74,7 @@ def _form(engine: Engine, block: Block, seen: Any) -> None:
     if block["kind"] == "gates":
         gates_form(block, key)
     with st.container(horizontal=True):
-        st.button("Save", type="primary", key=f"{key} save", on_click=_save, args=(engine, block, field, seen))  # fmt: skip
+        st.button("Save", type="primary", key=f"{key} save", on_click=_save, args=(engine, block, field, seen), **beyond("runner"))  # fmt: skip
         st.button("Cancel", key=f"{key} cancel", on_click=lambda: st.session_state.pop(EDITED, None))  # fmt: skip
 
 
@@ -103,7 +104,7 @@ def bring_back(engine: Engine, found: Block) -> None:
         for block in found["removed"]:
             st.button(
                 f"Bring back: {shown.plain(block['title'])}", key=f"back {block['id']}", icon=":material/undo:",
-                on_click=lambda one=block: do(writes.remove_block, engine, one["id"], False, reader()),
+                on_click=lambda one=block: do(writes.remove_block, engine, one["id"], False, reader()), **beyond("runner"),
             )  # fmt: skip
 
 
@@ -123,7 +124,7 @@ def add(engine: Engine, found: Block) -> None:
 def _add_words(engine: Engine, report_id: int) -> None:
     st.text_input("Title", key="new words title", max_chars=200)
     st.text_area("Text", key="new words", height=180, placeholder=PLACEHOLDER)
-    st.button("Add the words", on_click=_words_added, args=(engine, report_id))
+    st.button("Add the words", on_click=_words_added, args=(engine, report_id), **beyond("runner"))
 
 
 def _words_added(engine: Engine, report_id: int) -> None:
@@ -139,7 +140,7 @@ def _add_gates(engine: Engine, report_id: int) -> None:
         st.info("There is no study to ask.")
         return
     st.selectbox("Study", studies, key="gates of")
-    st.button("Add gates", on_click=lambda: do(_new_gates, engine, report_id, said="Added; press Edit there to change what it asks."))  # fmt: skip
+    st.button("Add gates", on_click=lambda: do(_new_gates, engine, report_id, said="Added; press Edit there to change what it asks."), **beyond("runner"))  # fmt: skip
 
 
 def _new_gates(engine: Engine, report_id: int) -> None:

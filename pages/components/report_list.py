@@ -12,6 +12,7 @@ from db import writes
 from pages.components import reads, report_drawing, selection
 from pages.components.report_doing import LAST, ask_reader, at, do, reader, say
 from pages.components.report_gates import document_of
+from pages.components.signing_in import beyond
 
 EMPTY = "An empty report"
 REVIEW = "Review of a study"
@@ -85,7 +86,9 @@ def begin(engine: Engine) -> None:
         )
     else:
         st.caption("Blocks come from *Add to report* on the other pages, or are written here.")
-    st.button("Begin", type="primary", on_click=_begin, args=(engine, study, key))
+    st.button(
+        "Begin", type="primary", on_click=_begin, args=(engine, study, key), **beyond("runner")
+    )
 
 
 def _first(studies: list[str]) -> int:

@@ -14,6 +14,7 @@ from pages.components.report_doing import ask_reader, at, do, reader, say
 from pages.components.report_downloads import report_downloads
 from pages.components.report_editing import add, block_tools, bring_back
 from pages.components.report_proof import hash_line, proof, since
+from pages.components.signing_in import beyond
 
 Report = dict[str, Any]
 RENAMED = "another title"
@@ -65,17 +66,19 @@ def actions(engine: Engine, found: Report) -> None:
     st.button("Present", icon=":material/slideshow:", type="primary", on_click=_present)
     st.button(
         "Copy", icon=":material/content_copy:", on_click=_copy, args=(engine, found["id"]),
-        help="A new open report with the same blocks and their data",
+        **beyond("runner", help="A new open report with the same blocks and their data"),
     )  # fmt: skip
     away = found["archived_at"] is not None
     st.button(
         "Back on the list" if away else "Put away", icon=":material/archive:",
-        on_click=lambda: do(writes.archive_report, engine, found["id"], not away, reader(), said="Back on the list." if away else "Put away; nothing of it is lost."),
+        on_click=lambda: do(writes.archive_report, engine, found["id"], not away, reader(), said="Back on the list." if away else "Put away; nothing of it is lost."), **beyond("runner"),
     )  # fmt: skip
     if found["frozen_at"] is None:
-        with st.popover("Rename", icon=":material/edit:"):
+        with st.popover("Rename", icon=":material/edit:", **beyond("runner")):
             st.text_input("Title of the report", found["title"], key=RENAMED, max_chars=200)
-            st.button("Save the title", on_click=_rename, args=(engine, found["id"]))
+            st.button(
+                "Save the title", on_click=_rename, args=(engine, found["id"]), **beyond("runner")
+            )
 
 
 def _rename(engine: Engine, report_id: int) -> None:
@@ -117,6 +120,6 @@ def freezing(engine: Engine, found: Report) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         ask_reader()
         st.button(
-            "Freeze this report", icon=":material/lock:", disabled=not found["blocks"],
+            "Freeze this report", icon=":material/lock:", **beyond("reviewer", disabled=not found["blocks"]),
             on_click=lambda: do(review.freeze, engine, found["id"], reader(), said="Frozen. It can be decided on now."),
         )  # fmt: skip

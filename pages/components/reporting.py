@@ -13,6 +13,7 @@ from db import reads as database
 from db import writes
 from db.session import DatabaseProblem, require_database
 from pages.components.report_doing import LAST, reader
+from pages.components.signing_in import beyond
 
 NEW = "A new report"
 
@@ -29,7 +30,7 @@ def add_to_report(
     "runs" (ids), "data" (records) and "address" (where it came from). `chart_content` makes a chart's. The report chosen
     last is offered first.
     """
-    with st.popover("Add to report", icon=":material/note_add:"):
+    with st.popover("Add to report", icon=":material/note_add:", **beyond("runner")):
         engine = require_database()
         names = open_reports(engine)
         options = [*names, NEW]
@@ -45,7 +46,9 @@ def add_to_report(
         if chosen == NEW:
             st.text_input("Title of the report", "Review", key=f"{key}-new", max_chars=200)
         given = (engine, kind, content, key, f"{key}-report {last}")
-        st.button("Add", key=f"{key}-add", type="primary", on_click=_add, args=given)
+        st.button(
+            "Add", key=f"{key}-add", type="primary", on_click=_add, args=given, **beyond("runner")
+        )
         _say(key)
 
 

@@ -12,6 +12,7 @@ from db import reads, writes
 from db.session import DatabaseProblem
 from pages.components import selection
 from pages.components.run_table import forget_ticks
+from pages.components.signing_in import beyond
 
 UNDO = "runs_undo"
 NEW = "A new tag"
@@ -25,7 +26,7 @@ def undo_bar(engine: Engine) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{held['told']}** What is there stays until the trash is emptied.")
-        if st.button("Undo", type="primary", key="undo"):
+        if st.button("Undo", type="primary", key="undo", **beyond("runner")):
             if "study" in held:
                 writes.restore_study(engine, held["study"])
             else:
@@ -79,34 +80,34 @@ def compared(engine: Engine, run_ids: Sequence[int]) -> tuple[str, list[str]]:
 
 def _tagging(engine: Engine, chosen: list[int]) -> None:
     known = list(reads.tags(engine)["tag"])
-    with st.popover("Tag"):
+    with st.popover("Tag", **beyond("runner")):
         tag = st.selectbox("Tag", known, index=None, accept_new_options=True, key="runs_tag", placeholder="Choose one, or write a new one")  # fmt: skip
         add, remove = st.columns(2)
-        if add.button("Add", type="primary", disabled=not tag, key="runs_tag_add"):
+        if add.button("Add", type="primary", key="runs_tag_add", **beyond("runner", disabled=not tag)):  # fmt: skip
             _done(lambda: f"{writes.add_tag(engine, chosen, str(tag))} runs were tagged {tag}.")
-        if remove.button("Remove", disabled=tag not in known, key="runs_tag_remove"):
+        if remove.button("Remove", key="runs_tag_remove", **beyond("runner", disabled=tag not in known)):  # fmt: skip
             _done(lambda: f"The tag {tag} was taken off {writes.remove_tag(engine, chosen, str(tag))} runs.")  # fmt: skip
 
 
 def _archiving(engine: Engine, chosen: list[int]) -> None:
-    with st.popover("Archive"):
+    with st.popover("Archive", **beyond("runner")):
         st.caption("Hides them from this list; they count everywhere as before. The filter is:archived shows them.")  # fmt: skip
         hide, show = st.columns(2)
-        if hide.button("Archive", type="primary", key="runs_archive"):
+        if hide.button("Archive", type="primary", key="runs_archive", **beyond("runner")):
             _done(lambda: f"{writes.set_archived(engine, chosen, True)} runs were archived.")
-        if show.button("Take out", key="runs_unarchive"):
+        if show.button("Take out", key="runs_unarchive", **beyond("runner")):
             _done(lambda: f"{writes.set_archived(engine, chosen, False)} runs are in the list again.")  # fmt: skip
 
 
 def _deleting(engine: Engine, chosen: list[int]) -> None:
-    with st.popover("Delete"):
+    with st.popover("Delete", **beyond("runner")):
         plan = reads.removal_of(engine, chosen)
         if plan.refused:
             st.warning(plan.refused)
             return
         built = f", {plan.built_on} of them built on what is chosen" if plan.built_on else ""
         st.markdown(f"{len(plan.runs)} runs move to the trash{built}. This can be undone.")
-        if st.button("Move to the trash", type="primary", disabled=not plan.runs, key="runs_delete"):  # fmt: skip
+        if st.button("Move to the trash", type="primary", key="runs_delete", **beyond("runner", disabled=not plan.runs)):  # fmt: skip
             try:
                 gone = writes.trash_runs(engine, chosen)
             except DatabaseProblem as problem:

@@ -12,6 +12,7 @@ from db import reads, writes
 from db.session import DatabaseProblem
 from pages.components import shown
 from pages.components.shown import quoted
+from pages.components.signing_in import beyond
 
 
 def standing(engine: Engine, run: dict[str, Any]) -> None:
@@ -19,10 +20,10 @@ def standing(engine: Engine, run: dict[str, Any]) -> None:
     run_id = int(run["id"])
     if run["trashed_at"] is not None:
         st.warning("This run is in the trash: it counts nowhere, and goes when the trash is emptied.")  # fmt: skip
-        st.button("Restore it", key="run_restore", on_click=_restore, args=(engine, run_id))  # fmt: skip
+        st.button("Restore it", key="run_restore", on_click=_restore, args=(engine, run_id), **beyond("runner"))  # fmt: skip
     elif run["archived_at"] is not None:
         st.caption("Archived: it counts as before, but the list of runs hides it.")
-        st.button("Take it out of the archive", key="run_unarchive", on_click=_show, args=(engine, run_id))  # fmt: skip
+        st.button("Take it out of the archive", key="run_unarchive", on_click=_show, args=(engine, run_id), **beyond("runner"))  # fmt: skip
 
 
 def _restore(engine: Engine, run_id: int) -> None:
@@ -40,9 +41,9 @@ def tags_line(engine: Engine, run_id: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if mine:
             st.html("Tags: " + " · ".join(_tag_link(tag) for tag in mine))
-        with st.popover("Tags"):
+        with st.popover("Tags", **beyond("runner")):
             chosen = st.multiselect("Tags of this run", known, mine, accept_new_options=True, key=f"tags {run_id} {mine}", placeholder="Choose or write")  # fmt: skip
-            if st.button("Save", key="tags_save", type="primary", disabled=set(chosen) == set(mine)):  # fmt: skip
+            if st.button("Save", key="tags_save", type="primary", **beyond("runner", disabled=set(chosen) == set(mine))):  # fmt: skip
                 _set_tags(engine, run_id, mine, chosen)
 
 
@@ -79,7 +80,7 @@ def note_tab(engine: Engine, run_id: int) -> None:
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     author = left.text_input("Your name (may stay empty)", st.session_state.get("author", ""), key="note_author")  # fmt: skip
     same = text == (versions["text"].iloc[0] if latest else "")
-    right.button("Save the note", type="primary", disabled=same, key="note_save", on_click=_save, args=(engine, run_id, text, author, base))  # fmt: skip
+    right.button("Save the note", type="primary", key="note_save", on_click=_save, args=(engine, run_id, text, author, base), **beyond("runner", disabled=same))  # fmt: skip
     _history(engine, run_id, versions, author)
 
 
@@ -128,4 +129,4 @@ def _history(engine: Engine, run_id: int, versions: pd.DataFrame, author: str) -
             st.caption(shown.plain(f"Version {row['version']}, {shown.moment(row['created_at'])}{by}"))  # fmt: skip
             st.text(row["text"] or "(empty)")
             if row["version"] != latest:
-                st.button("Restore as the next version", key=f"note_restore {row['version']}", on_click=_save, args=(engine, run_id, str(row["text"]), author, latest))  # fmt: skip
+                st.button("Restore as the next version", key=f"note_restore {row['version']}", on_click=_save, args=(engine, run_id, str(row["text"]), author, latest), **beyond("runner"))  # fmt: skip

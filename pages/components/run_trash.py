@@ -35,7 +35,7 @@ def _studies(engine: Engine, held: reads.Trash) -> None:
         left, right = st.columns([5, 1], vertical_alignment="center")
         count, name = int(row["runs"]), str(row["name"])
         left.markdown(f"Study **{shown.plain(name)}**, {count:,} runs, since {shown.moment(row['trashed_at'])}")  # fmt: skip
-        if right.button("Restore", key=f"restore {name}", help=f"Restore the study {name}"):
+        if right.button("Restore", key=f"restore {name}", **beyond("runner", help=f"Restore the study {name}")):  # fmt: skip
             writes.restore_study(engine, name)
             st.rerun()
 
@@ -47,7 +47,7 @@ def _runs(engine: Engine) -> None:
     st.subheader("Single runs")
     rows = rows.assign(state=rows["state"].map(shown.SIGNS))
     chosen = choose(rows, COLUMNS, "trashed", "Runs to restore")
-    if st.button(f"Restore {len(chosen)}"):
+    if st.button(f"Restore {len(chosen)}", **beyond("runner")):
         writes.restore_runs(engine, chosen)
         st.rerun()
 
@@ -55,7 +55,7 @@ def _runs(engine: Engine) -> None:
 def _empty(engine: Engine, held: reads.Trash) -> None:
     if not held.runs and held.studies.empty:
         return
-    with st.popover("Empty the trash"):
+    with st.popover("Empty the trash", **beyond("admin")):
         st.markdown(
             f"This removes {held.runs:,} runs and {held.measurements:,} measurements from the database, and"
             f" {shown.size(held.bytes)} of files from the disk. It cannot be undone."
@@ -79,7 +79,7 @@ def _whole_study(engine: Engine) -> None:
     st.caption("All its revisions go, with the runs that no other study has.")
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     name = left.selectbox("Study to delete", names, index=None, key="trash_study")
-    if right.button("Move to the trash", disabled=name is None, key="trash_study_now"):
+    if right.button("Move to the trash", key="trash_study_now", **beyond("runner", disabled=name is None)):  # fmt: skip
         try:
             count = writes.trash_study(engine, str(name))
         except DatabaseProblem as problem:

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from db import reads, writes
 from db.session import DatabaseProblem
 from pages.components.run_address import KEYS, View, address_of
+from pages.components.signing_in import beyond
 
 
 def saved_views(engine: Engine, view: View) -> None:
@@ -22,7 +23,7 @@ def saved_views(engine: Engine, view: View) -> None:
         st.caption("None yet. A view is the filter, the columns and the order.")
     name = st.text_input("Save what is shown as", key="view_name", placeholder="A name")
     taken = " ".join(name.split()) in {one["name"] for one in known}
-    if st.button("Replace it" if taken else "Save", type="primary", disabled=not name.strip()):
+    if st.button("Replace it" if taken else "Save", type="primary", **beyond("runner", disabled=not name.strip())):  # fmt: skip
         _try(lambda: writes.save_view(engine, name, address_of(view), replace=taken))
     if not known:
         return
@@ -31,9 +32,9 @@ def saved_views(engine: Engine, view: View) -> None:
     chosen = st.selectbox("Change", list(names), format_func=lambda one: names[one], key="view")
     other = st.text_input("Its other name", key="view_other")
     rename, delete = st.columns(2)
-    if rename.button("Rename", disabled=not other.strip(), key="view_rename"):
+    if rename.button("Rename", key="view_rename", **beyond("runner", disabled=not other.strip())):  # fmt: skip
         _try(lambda: writes.rename_view(engine, int(chosen), other))
-    if delete.button("Delete", key="view_delete"):
+    if delete.button("Delete", key="view_delete", **beyond("runner")):
         _try(lambda: writes.delete_view(engine, int(chosen)))
 
 

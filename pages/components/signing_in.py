@@ -93,8 +93,11 @@ def badge() -> None:
             st.button("Sign out", on_click=st.logout, key="sign_out")
 
 
-def beyond(role: str) -> dict[str, Any]:
-    """For a button: disabled, with the reason, where the reader's role does not reach. The function behind it checks."""
+def beyond(role: str, **usual: Any) -> dict[str, Any]:
+    """For a button: its usual options; disabled, with the reason, where the reader's role does not reach.
+
+    The function behind the button checks for itself.
+    """
     if may(role, reader()):
-        return {}
-    return {"disabled": True, "help": f"This takes the role {role}."}
+        return usual
+    return {**usual, "disabled": True, "help": f"This takes the role {role}."}

@@ -97,7 +97,7 @@ def _removal(engine: Engine, files: list[storage.StoredFile]) -> None:
     would = storage.going(files, chosen)
     lost = "Models among them would have to be trained again." if "dominated" in chosen else "Nothing that a result rests on is among them."  # fmt: skip
     st.markdown(f"**{counted(len(would))}, {size(sum(file.bytes for file in would))}** would be removed. {lost}")  # fmt: skip
-    with st.popover("Remove them", disabled=not would, icon=":material/delete:"):
+    with st.popover("Remove them", icon=":material/delete:", **beyond("admin", disabled=not would)):  # fmt: skip
         st.markdown("Removed files cannot be brought back.")
         if st.button("Remove now", key="gc", type="primary", **beyond("admin")):
             try:
