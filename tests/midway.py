@@ -1,13 +1,11 @@
 """What happens to a run while it is at work: at a report of its own, so that no machine is too fast or too slow for it."""
 
-import time
 from collections.abc import Callable
 
 import pytest
 
 from backend.sink import DatabaseSink
-
-PATIENCE = 60.0
+from tests.in_browser import wait_for
 
 
 def midway(patch: pytest.MonkeyPatch, do: Callable[[], object], after: int = 10, heard: bool = True) -> None:  # fmt: skip
@@ -25,14 +23,6 @@ def midway(patch: pytest.MonkeyPatch, do: Callable[[], object], after: int = 10,
         left[0] -= 1
         if left[0] == 0:
             do()
-            wait_until(lambda: not heard or sink.cancelled())
+            wait_for(lambda: not heard or sink.cancelled(), 60)
 
     patch.setattr(DatabaseSink, "progress", progress)
-
-
-def wait_until(done: Callable[[], bool]) -> None:
-    """Until it is so, for a minute at most."""
-    deadline = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)

@@ -1,13 +1,14 @@
 """Places where models can lie: a server of FTP, and one of S3, on this machine alone."""
 
 import logging
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.in_browser import free_port
 
 
 @contextmanager
@@ -55,10 +56,3 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield f"s3://{bucket}/models of all"
     finally:
         running.stop()
-
-
-def free_port() -> int:
-    """A port that nobody listened to a moment ago."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

@@ -14,6 +14,7 @@ from backend import artifacts as module
 from backend.artifacts import Artifacts, Damaged, checked, given
 from backend.stage import RunFailed, UserError
 from tests import stores
+from tests.in_browser import free_port
 
 KINDS = ("folder", "file", "memory", "ftp", "s3")
 
@@ -121,7 +122,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: p
 
 
 def test_a_store_that_is_away_for_a_while_is_waited_for(tmp_path: Path) -> None:
-    port, digest = stores.free_port(), written(tmp_path / "here", b"this")
+    port, digest = free_port(), written(tmp_path / "here", b"this")
     stop = threading.Event()
 
     def later() -> None:
@@ -142,7 +143,7 @@ def test_a_store_that_is_away_for_a_while_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_connection_that_broke_is_made_anew(tmp_path: Path) -> None:
-    port, digest = stores.free_port(), written(tmp_path / "here", b"this")
+    port, digest = free_port(), written(tmp_path / "here", b"this")
     with stores.ftp(tmp_path / "served", port) as address:
         store = Artifacts(address)
         assert store.put(tmp_path / "here", digest)
@@ -152,7 +153,7 @@ def test_a_connection_that_broke_is_made_anew(tmp_path: Path) -> None:
 
 def test_a_store_that_never_answers_is_told_in_a_sentence_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     monkeypatch.setattr(module, "SECONDS", 0.5)
-    address = f"ftp://lethe:secret@127.0.0.1:{stores.free_port()}/store"
+    address = f"ftp://lethe:secret@127.0.0.1:{free_port()}/store"
     with pytest.raises(RunFailed) as told:
         Artifacts(address)
     assert "could not be reached: ConnectionRefusedError" in str(told.value)

@@ -82,7 +82,7 @@ def test_attacker_flops_are_those_noted_and_limit_what_counts() -> None:
     cheap = attacked_rows(made, attacker_flops=60e9)["A"]
     assert cheap["attacks"]["relearn"]["mean"] == pytest.approx(0.5)
     assert cheap["robust_forget_quality"]["mean"] == pytest.approx(0.5)
-    with pytest.raises(UserError, match="above 0"):
+    with pytest.raises(UserError, match="must be a finite number above 0"):
         made.build(attacker_flops=0.0)
 
 

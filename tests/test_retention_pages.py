@@ -4,7 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from backend import artifacts
-from tests.stores import free_port
+from tests.in_browser import free_port
 from tests.test_pages import ROOT
 from tests.test_retention import here, made
 

@@ -26,7 +26,8 @@ from backend.worker import work
 from db import reads, session, writes
 from db.models import Measurement
 from tests import stores
-from tests.midway import midway, wait_until
+from tests.in_browser import free_port, wait_for
+from tests.midway import midway
 from tests.small_study import database, numbers, submit_real
 
 LONG = {"base_steps": 120}
@@ -223,7 +224,7 @@ def test_states_are_taken_there_while_the_run_works(two: Machines, monkeypatch: 
     seen: list[int] = []
 
     def look() -> None:
-        wait_until(lambda: bool(store.states()))
+        wait_for(lambda: bool(store.states()), 60)
         seen.append(len(store.states()))
 
     midway(monkeypatch, look, heard=False)
@@ -270,7 +271,7 @@ def submitted_again(two: Machines) -> str:
 
 
 def test_a_place_that_stays_away_fails_the_run_with_a_sentence_and_a_retry_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    port = stores.free_port()
+    port = free_port()
     with stores.ftp(tmp_path / "served", port) as address:
         two = Machines(tmp_path, monkeypatch, address)
         submit_real(two.engine, **LONG)
