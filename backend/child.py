@@ -1,7 +1,6 @@
 """Doing runs for a worker: one run from its row to its end state, and the slot that serves many."""
 
 import contextlib
-import ctypes
 import functools
 import gc
 import logging
@@ -22,6 +21,7 @@ from sqlalchemy import Engine
 
 from backend import run_log
 from backend.cargo import Cargo
+from backend.kinship import die_with_parent
 from backend.log_lines import say
 from backend.patience import is_full, patiently
 from backend.redaction import redacted, secrets_here
@@ -344,23 +344,6 @@ def told_to_return() -> threading.Event:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     return stopping
-
-
-def die_with_parent() -> None:
-    """End this process with its worker: by the kernel on Linux, elsewhere by looking once a second."""
-    parent = os.getppid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:
-            raise SystemExit(1)  # it died before it could take us along
-    else:
-        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
 
 
 def own_standard_output() -> IO[str]:

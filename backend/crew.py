@@ -24,6 +24,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
+from backend.kinship import child_of_this, die_with_parent
 from backend.ranks import Team, at_work
 from backend.stage import (  # fmt: skip
     Answered,
@@ -84,7 +85,7 @@ class Member:
             [sys.executable, "-m", "backend", "run", *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, **child_of_this(), "PYTHONPATH": path},
             text=True,
         )
         self.answers: queue.Queue[str | None] = queue.Queue()
@@ -240,7 +241,7 @@ def joined(rank: int, ranks: int, store: Path) -> Team:
 
 def assist(rank: int, devices: int, store: Path) -> int:
     """Be a further rank: say `ready`, then do every request with the others and say `done`, `cancelled` or `failed WHY`."""
-    from backend.child import die_with_parent, own_standard_output, ready_recipe
+    from backend.child import own_standard_output, ready_recipe
 
     die_with_parent()
     answers = own_standard_output()

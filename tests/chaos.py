@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from db import reads
+from tests.in_browser import wait_for
 from tests.killing import ROOT, WORK, kill, slots_of
 
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
@@ -156,6 +157,21 @@ def working_in(home: Path) -> list[int]:
             if mark in (folder / "environ").read_bytes().split(b"\0"):
                 found.append(int(folder.name))
     return [pid for pid in found if pid != os.getpid()]
+
+
+def left_behind(home: Path, seconds: float = 60.0) -> list[str]:
+    """What still works there once all have had the time to notice that nobody is left; with what it is."""
+    with suppress(AssertionError):
+        wait_for(lambda: not working_in(home), seconds)
+    return [_described(pid) for pid in working_in(home)]
+
+
+def _described(pid: int) -> str:
+    with suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        state = Path(f"/proc/{pid}/status").read_text().splitlines()[2:7]
+        return f"{pid}: {words}, {' '.join(state)}"
+    return f"{pid}, which has ended"
 
 
 def half_written(home: Path) -> list[str]:

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from backend import worker
 from db import session
-from tests.chaos import Clock, Crew, full, half_written, locked, small_disk, until_done, working_in
+from tests.chaos import Clock, Crew, full, half_written, left_behind, locked, small_disk, until_done
 from tests.clusters import RAY, inside, no_namespaces
 from tests.killing import assert_done_once
 from tests.small_study import database, numbers, submit_twentieth
@@ -57,7 +57,7 @@ def blows(crew, clock, chance, others):
 def assert_all_well(engine, home, crew, expected):
     assert_same(engine, expected)
     crew.stop()
-    assert not working_in(home)
+    assert left_behind(home) == []
     assert not half_written(home)
 
 

@@ -1,6 +1,5 @@
 """Neither the number of slots nor that of workers changes a number, and no slot outlives its worker."""
 
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +7,7 @@ import pytest
 
 from backend import worker
 from db import reads
+from tests.in_browser import wait_for
 from tests.killing import assert_done_once, kill, slots_of, start_worker, wait_for_work
 from tests.small_study import database, numbers, submit_real
 
@@ -51,7 +51,16 @@ def test_slots_do_not_outlive_a_worker_that_is_killed(tmp_path, monkeypatch):
     (slot,) = slots_of(process)
     kill(process.pid)
     process.wait()
-    deadline = time.monotonic() + 120
-    while Path(f"/proc/{slot}").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not Path(f"/proc/{slot}").exists()
+    wait_for(lambda: not Path(f"/proc/{slot}").exists(), 120)
+
+
+def test_a_slot_whose_worker_is_killed_while_it_starts_does_not_go_on(tmp_path, monkeypatch):
+    submit_real(database(tmp_path, monkeypatch))
+    process = start_worker(1)
+    wait_for(lambda: slots_of(process), 120)
+    (slot,) = slots_of(process)
+    kill(process.pid)
+    process.wait()
+    wait_for(lambda: not Path(f"/proc/{slot}").exists(), 120)
+    (log,) = (tmp_path / "logs").glob("*-0.log")
+    assert log.read_text() == ""  # one that had come to say `ready` would complain of the pipe

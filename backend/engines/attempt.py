@@ -5,12 +5,13 @@ It goes to that machine by value and imports nothing of ours there: only the com
 
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ class Attempt:
     def __call__(self) -> int:
         """Start the command and wait for its end."""
         Path(self.log).parent.mkdir(parents=True, exist_ok=True)
-        before = _prepare if sys.platform == "linux" else None
+        before = _prepared()
         with open(self.log, "ab") as log:
             self.child = subprocess.Popen(
                 self.command,
@@ -64,7 +65,7 @@ class Serving:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: str):
         Path(log).parent.mkdir(parents=True, exist_ok=True)
-        before = _prepare if sys.platform == "linux" else None
+        before = _prepared()
         with open(log, "ab") as errors:
             self.child = subprocess.Popen(
                 list(command),
@@ -94,8 +95,15 @@ class Serving:
             self.child.terminate()
 
 
-def _prepare() -> None:
+def _prepared() -> Callable[[], None] | None:
+    """What the new process does first: ends with this one, and leaves a cluster's warnings to it."""
+    return functools.partial(_prepare, os.getpid()) if sys.platform == "linux" else None
+
+
+def _prepare(parent: int) -> None:
     """A job that the cluster ends takes the run along; a cluster's warnings are ours to understand, not the run's."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(1)  # it ended before it could take us along
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)

@@ -14,6 +14,7 @@ from backend.artifacts import ENVIRONMENT as ARTIFACTS
 from backend.artifacts import given
 from backend.engines.devices import Devices
 from backend.engines.pipe import Ear, last_line
+from backend.kinship import child_of_this
 from backend.plugin_places import ENVIRONMENT as PLUGINS
 from backend.plugin_places import given_paths
 from backend.task_definitions import ENVIRONMENT as TASKS
@@ -63,7 +64,11 @@ class Slot:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env={**environment(home, database_url), **devices.environment(number)},
+                env={
+                    **environment(home, database_url),
+                    **devices.environment(number),
+                    **child_of_this(),
+                },
                 start_new_session=True,
             )
         self._ear = Ear(self.fileno())

@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from backend.engines.local import environment
+from backend.kinship import child_of_this
 from backend.playground.server import new_name
 from db import reads, writes
 
@@ -52,7 +53,7 @@ class Attendant:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment(self.home, url),
+                env={**environment(self.home, url), **child_of_this()},
                 start_new_session=True,
             )
         self.tell("asked", "a process starts to answer prompts")

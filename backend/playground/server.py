@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from backend.child import die_with_parent, explained, own_standard_output, ready_recipe
+from backend.child import explained, own_standard_output, ready_recipe
+from backend.kinship import die_with_parent
 from backend.patience import REFUSALS
 from db import reads, session, writes
 from db.writes import PromptClaim
