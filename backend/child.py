@@ -61,9 +61,14 @@ def run_once(
         return "refused"
     if crew:
         crew.on_loss = functools.partial(_give_up, engine, row, attempt, home)
+    made = patiently(lambda: reads.made_again(engine, run_id)) if row["origin"] == AGAIN else None
+    request = _request(row, attempt, home, made)
     with run_log.keeping(home, row["fingerprint"], attempt):
         _say_begun(row, crew)
-        state = _do(engine, row, attempt, home, lease_seconds, stopping or threading.Event(), crew)
+        stopping = stopping or threading.Event()
+        state = _do(engine, row, attempt, request, made, lease_seconds, stopping, crew)
+        if state == "refused":
+            _drop_late_state(engine, run_id, request)
     run_log.keep_tail(engine, home, run_id, row["fingerprint"], attempt)
     return state
 
@@ -72,15 +77,14 @@ def _do(
     engine: Engine,
     row: dict[str, Any],
     attempt: int,
-    home: Path,
+    request: StageRequest,
+    made: tuple[int, str] | None,
     lease_seconds: float,
     stop: threading.Event,
     crew: "Crew | None",
 ) -> str:
     execute = crew.execute if crew else ready_recipe().execute
     run_id, started = row["id"], time.monotonic()
-    made = patiently(lambda: reads.made_again(engine, run_id)) if row["origin"] == AGAIN else None
-    request = _request(row, attempt, home, made)
     try:
         with (
             DatabaseSink(engine, run_id, attempt, lease_seconds, stop) as sink,
@@ -199,6 +203,15 @@ def _stopped(
         say("failed", why[-1], logging.ERROR, seconds=_since(started))
         return state
     return _said(state, started)
+
+
+def _drop_late_state(engine: Engine, run_id: int, request: StageRequest) -> None:
+    """An attempt that was taken for dead may have kept a state when another had completed the run: nothing goes on from it."""
+    from backend.checkpoints import drop_resume
+
+    row = patiently(lambda: reads.run(engine, run_id))
+    if row and row["state"] == "complete":
+        drop_resume(request.home, request.fingerprint)
 
 
 def _why_it_returns(request: StageRequest, seconds: float) -> tuple[str, ...]:

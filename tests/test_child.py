@@ -181,6 +181,27 @@ def test_a_run_that_another_attempt_holds_by_now_writes_nothing_more(engine, mon
     assert reads.run(engine, 1)["state"] == "running"
 
 
+def test_a_state_that_is_written_after_another_completed_the_run_does_not_stay(
+    engine, monkeypatch, tmp_path
+):
+    submit_real(engine)
+    stale = writes.claim(engine, "stale", 30.0)
+    name = reads.run(engine, stale.run_id)["fingerprint"]
+    state = tmp_path / "checkpoints" / name / "resume.safetensors"
+
+    def another_does_it():
+        writes.lose(engine, stale.run_id, stale.attempt, "it was taken for dead")
+        assert do_next(engine) == "complete"
+        state.write_bytes(b"late")
+
+    with monkeypatch.context() as patch:
+        midway(patch, another_does_it)
+        assert child.run_once(engine, stale.run_id, stale.attempt) == "refused"
+    assert reads.run(engine, stale.run_id)["state"] == "complete"
+    assert not state.exists()
+    assert state.with_name("model.safetensors").exists()
+
+
 def submitted_onto(disk, monkeypatch):
     """A study whose models shall lie on that disk, which is full; the database is elsewhere."""
     monkeypatch.setenv("LETHE_DATABASE_URL", f"sqlite:///{disk.parent}/elsewhere.db")
