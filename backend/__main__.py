@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from backend import commands
+from backend.kinship import die_with_parent
 from backend.stage import RunFailed, UserError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def parser() -> Parser:
 
 def main(words: Sequence[str] | None = None) -> int:
     """The exit status: 0, 1 where a run failed, 2 with one sentence for a user's mistake."""
+    die_with_parent()
     from db.actor import acting
     from db.session import DatabaseProblem
 

@@ -21,7 +21,6 @@ from sqlalchemy import Engine
 
 from backend import run_log
 from backend.cargo import Cargo
-from backend.kinship import die_with_parent
 from backend.log_lines import say
 from backend.patience import is_full, patiently
 from backend.redaction import redacted, secrets_here
@@ -298,7 +297,6 @@ def serve(
     Every run is answered with `done RUN STATE`. Ends, with status 0, at the end of the input, after
     a failure or a cancel, and after a hundred runs; otherwise it says `ready` again.
     """
-    die_with_parent()
     answers = own_standard_output()
     stopping, busy = threading.Event(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: _told_to_stop(stopping, busy))

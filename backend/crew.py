@@ -24,7 +24,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
-from backend.kinship import child_of_this, die_with_parent
+from backend.kinship import child_of_this
 from backend.ranks import Team, at_work
 from backend.stage import (  # fmt: skip
     Answered,
@@ -243,7 +243,6 @@ def assist(rank: int, devices: int, store: Path) -> int:
     """Be a further rank: say `ready`, then do every request with the others and say `done`, `cancelled` or `failed WHY`."""
     from backend.child import own_standard_output, ready_recipe
 
-    die_with_parent()
     answers = own_standard_output()
     for ignored in (signal.SIGTERM, signal.SIGINT):  # the first rank's to handle
         signal.signal(ignored, signal.SIG_IGN)

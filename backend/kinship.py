@@ -16,17 +16,21 @@ def child_of_this() -> dict[str, str]:
 
 
 def die_with_parent() -> None:
-    """End this process with the one that started it: by the kernel on Linux, elsewhere by looking once a second.
+    """End this process with the one that started it and gave its number, if one did.
+
+    By the kernel on Linux, elsewhere by looking once a second. To be called before anything that takes time.
 
     Raises:
         SystemExit: with status 1, where that one is gone already
     """
-    parent = int(os.environ.pop(ENVIRONMENT, 0)) or os.getppid()
+    parent = os.environ.pop(ENVIRONMENT, "")
+    if not parent:
+        return
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
     else:
-        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-    if os.getppid() != parent:
+        threading.Thread(target=_watch, args=(int(parent),), daemon=True).start()
+    if os.getppid() != int(parent):
         raise SystemExit(1)  # it died before it could take us along
 
 

@@ -79,7 +79,7 @@ class Crew:
         for worker in self.workers:
             worker.terminate()
         for worker in self.workers:
-            worker.wait(60)
+            worker.wait(300)
 
 
 def until_done(engine: Engine, crew: Crew, blows: Iterator[Callable[[], None]], seconds: float) -> None:  # fmt: skip

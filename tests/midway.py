@@ -23,6 +23,6 @@ def midway(patch: pytest.MonkeyPatch, do: Callable[[], object], after: int = 10,
         left[0] -= 1
         if left[0] == 0:
             do()
-            wait_for(lambda: not heard or sink.cancelled(), 60)
+            wait_for(lambda: not heard or sink.cancelled(), 300)
 
     patch.setattr(DatabaseSink, "progress", progress)

@@ -67,11 +67,11 @@ class Server:
     def start(self) -> None:
         """Start it and wait until it answers."""
         options = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c max_connections=60"
-        self._do("pg_ctl", "-D", self.data, "-w", "-l", str(self.folder / "log"), "-o", options, "start")  # fmt: skip
+        self._do("pg_ctl", "-D", self.data, "-w", "-t", "300", "-l", str(self.folder / "log"), "-o", options, "start")  # fmt: skip
 
     def stop(self, how: str = "fast") -> None:
         """Stop it; `immediate` is a crash."""
-        self._do("pg_ctl", "-D", self.data, "-m", how, "stop")
+        self._do("pg_ctl", "-D", self.data, "-m", how, "-t", "300", "stop")
 
     def address(self, database: str) -> str:
         """The URL of a database in it."""

@@ -304,7 +304,7 @@ def test_an_interrupt_leaves_the_runs_in_the_queue_and_says_how_they_go_on(
         assert time.monotonic() < deadline and at_work.poll() is None
         time.sleep(0.2)
     at_work.send_signal(signal.SIGINT)
-    _, said = at_work.communicate(timeout=60)
+    _, said = at_work.communicate(timeout=600)
     assert "Stopped: 4 runs of tiny wait in the queue; run() again, or `python -m backend work`, goes on" in said  # fmt: skip
     assert at_work.returncode != 0 and "KeyboardInterrupt" in said
     assert set(Study.stored("tiny").runs()["state"]) == {"waiting"}

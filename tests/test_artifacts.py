@@ -128,7 +128,7 @@ def test_a_store_that_is_away_for_a_while_is_waited_for(tmp_path: Path) -> None:
     def later() -> None:
         time.sleep(1)
         with stores.ftp(tmp_path / "served", port):
-            stop.wait(60)
+            stop.wait(600)
 
     pytest.importorskip("pyftpdlib")
     server = threading.Thread(target=later)

@@ -65,7 +65,7 @@ def test_from_the_form_to_the_point_of_a_small_study(serve: Any, page: Any, tmp_
 def stop_workers(engine: Any) -> None:
     for worker in reads.workers(engine)["id"]:
         writes.request_stop(engine, worker)
-    wait_for(lambda: reads.workers(engine).empty, 60)
+    wait_for(lambda: reads.workers(engine).empty, 300)
 
 
 def look_at_the_point(page: Any, address: str) -> None:

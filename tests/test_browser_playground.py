@@ -56,7 +56,7 @@ def ask_for_several(page: Any) -> None:
 def keep_the_case(page: Any, engine: Any) -> None:
     page.get_by_role("button", name="Add to report").first.click()
     page.get_by_role("button", name="Add", exact=True).click()
-    wait_for(lambda: len(reads.reports(engine)) == 1, 120)
+    wait_for(lambda: len(reads.reports(engine)) == 1, 300)
     report = reads.report(engine, int(reads.reports(engine)["id"].iloc[0]))
     case = report["blocks"][0]
     assert case["kind"] == "case" and len(case["content"]["answers"]) == 3
@@ -71,9 +71,9 @@ def leaves_no_orphan(page: Any, engine: Any) -> None:
     page.get_by_role("textbox", name="Your prompt").press("Control+Enter")
     before = asked(engine)
     page.get_by_role("button", name="Ask 3 models", exact=True).click()
-    wait_for(lambda: asked(engine) > before, 120)
+    wait_for(lambda: asked(engine) > before, 300)
     page.close()
-    wait_for(lambda: reads.prompts_open(engine) == 0, 120)
+    wait_for(lambda: reads.prompts_open(engine) == 0, 300)
 
 
 def asked(engine: Any) -> int:

@@ -77,7 +77,7 @@ def meeting(page: Any) -> None:
     settled(page, "Slide 3 of 7")
     chart = page.locator("svg.marks").first
     expect(chart).to_be_visible()
-    wait_for(lambda: (chart.bounding_box() or {"height": 0})["height"] > 500, 60)
+    wait_for(lambda: (chart.bounding_box() or {"height": 0})["height"] > 500, 300)
     page.keyboard.press("Escape")
     settled(page, "Audit trail")
     expect(page.get_by_test_id("stSidebar")).to_be_visible()

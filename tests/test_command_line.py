@@ -270,7 +270,7 @@ def test_demo_serves_the_dashboard_and_ctrl_c_ends_all_of_it(own_home: Path) -> 
         time.sleep(0.2)
     demo.send_signal(signal.SIGINT)
     try:
-        demo.wait(60)
+        demo.wait(300)
     finally:
         demo.kill()
     with socket.socket() as probe:

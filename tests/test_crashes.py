@@ -51,16 +51,16 @@ def test_slots_do_not_outlive_a_worker_that_is_killed(tmp_path, monkeypatch):
     (slot,) = slots_of(process)
     kill(process.pid)
     process.wait()
-    wait_for(lambda: not Path(f"/proc/{slot}").exists(), 120)
+    wait_for(lambda: not Path(f"/proc/{slot}").exists(), 300)
 
 
 def test_a_slot_whose_worker_is_killed_while_it_starts_does_not_go_on(tmp_path, monkeypatch):
     submit_real(database(tmp_path, monkeypatch))
     process = start_worker(1)
-    wait_for(lambda: slots_of(process), 120)
+    wait_for(lambda: slots_of(process), 300)
     (slot,) = slots_of(process)
     kill(process.pid)
     process.wait()
-    wait_for(lambda: not Path(f"/proc/{slot}").exists(), 120)
+    wait_for(lambda: not Path(f"/proc/{slot}").exists(), 300)
     (log,) = (tmp_path / "logs").glob("*-0.log")
     assert log.read_text() == ""  # one that had come to say `ready` would complain of the pipe

@@ -2,9 +2,11 @@ import os
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from backend.kinship import ENVIRONMENT, child_of_this
+from tests.in_browser import wait_for
 from tests.killing import ROOT
 from tests.small_study import database
 
@@ -54,8 +56,7 @@ def test_a_process_whose_parent_ended_before_it_could_look_ends_at_once(
         assert (process.stdout.read(), process.stderr.read()) == ("", "")
 
 
-def test_with_its_parent_there_it_works_and_its_own_children_are_not_told(tmp_path, monkeypatch):
-    database(tmp_path, monkeypatch)
+def test_with_its_parent_there_it_works_and_its_own_children_are_not_told():
     program = f"""
 import os
 from backend.kinship import die_with_parent
@@ -66,3 +67,22 @@ print("alive")
 """
     told, _ = started(("-c", program), None).communicate(timeout=SECONDS)
     assert told.split() == ["None", "alive"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it takes a second to notice")
+def test_it_ends_with_its_parent_later_too():
+    program = """
+import subprocess, sys
+from backend.kinship import child_of_this
+child = "from backend.kinship import die_with_parent as d; d(); print('here', flush=True); import time; time.sleep(3600)"
+process = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE, env={**__import__("os").environ, **child_of_this()})
+process.stdout.readline()
+print(process.pid, flush=True)
+sys.stdin.read()
+"""
+    process = started(("-c", program), None)
+    with process:
+        child = int(process.stdout.readline())
+        assert psutil.pid_exists(child)
+        process.kill()
+    wait_for(lambda: not psutil.pid_exists(child), SECONDS)

@@ -70,9 +70,9 @@ def test_sixteen_claimers_never_get_the_same_run(kind_of_database: str, count: i
     ]
     for worker in workers:
         worker.start()
-    found = [queue.get(timeout=60 + count / 20) for _ in range(4 * CLAIMERS)]
+    found = [queue.get(timeout=300 + count / 20) for _ in range(4 * CLAIMERS)]
     for worker in workers:
-        worker.join(30)
+        worker.join(300)
     taken = Counter(run_id for mine in found for run_id in mine)
     assert sorted(taken) == list(range(1, count + 1)) and set(taken.values()) == {1}
 
@@ -109,7 +109,7 @@ def test_a_run_that_is_submitted_while_the_one_above_it_fails_is_blocked(postgre
     failed.set()
     other.join()
     told: list[Happened] = []
-    waited = threading.Timer(60, writes.request_cancel, (engine, [2, 3]))  # rather than for ever
+    waited = threading.Timer(300, writes.request_cancel, (engine, [2, 3]))  # rather than for ever
     waited.start()
     assert work(engine, until_idle=True, slots=1, place=Elsewhere(Nobody()), on_event=told.append)
     waited.cancel()

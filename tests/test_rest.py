@@ -57,7 +57,7 @@ def asking(address: str) -> Ask:
         given = {**headers, **({"Authorization": f"Bearer {token}"} if token else {})}
         request = urllib.request.Request(address + path, data, given, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as found:
+            with urllib.request.urlopen(request, timeout=120) as found:
                 status, told, kind = found.status, found.read(), found.headers
         except urllib.error.HTTPError as refused:
             status, told, kind = refused.code, refused.read(), refused.headers
@@ -366,14 +366,14 @@ def test_nobody_is_a_new_address_with_every_request(engine: Engine, monkeypatch:
 @pytest.mark.slow
 def test_one_server_has_the_pages_and_the_interface(serve: Any) -> None:
     address, viewer = serve("asgi.py"), token("viewer")
-    wait_for(lambda: answers(f"{address}{PREFIX}/health"), 30)
+    wait_for(lambda: answers(f"{address}{PREFIX}/health"), 300)
     ask = asking(f"{address}{PREFIX}")
     assert ask("GET", "/health")[1]["database"] is True
     assert ask("GET", "/status")[0] == 401
     assert ask("GET", "/status", viewer)[1]["counts"]["complete"] == 0
-    with urllib.request.urlopen(address, timeout=20) as page:
+    with urllib.request.urlopen(address, timeout=120) as page:
         assert b"<title>Streamlit" in page.read()
-    with urllib.request.urlopen(f"{address}/Frontier?study=quick", timeout=20) as page:
+    with urllib.request.urlopen(f"{address}/Frontier?study=quick", timeout=120) as page:
         assert page.url == f"{address}/?study=quick" and b"<title>Streamlit" in page.read()
 
 

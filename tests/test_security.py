@@ -41,7 +41,7 @@ def handshake(address: str, origin: str | None, host: str | None = None) -> int:
     lines = ["GET /_stcore/stream HTTP/1.1", f"Host: {host or place}", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}", "Sec-WebSocket-Version: 13"]  # fmt: skip
     lines += [f"Origin: {origin}"] if origin else []
     name, _, port = place.partition(":")
-    with socket.create_connection((name, int(port)), timeout=30) as connection:
+    with socket.create_connection((name, int(port)), timeout=120) as connection:
         connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         answer = connection.recv(4096)
     return int(answer.split()[1])

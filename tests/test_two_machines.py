@@ -224,7 +224,7 @@ def test_states_are_taken_there_while_the_run_works(two: Machines, monkeypatch: 
     seen: list[int] = []
 
     def look() -> None:
-        wait_for(lambda: bool(store.states()), 60)
+        wait_for(lambda: bool(store.states()), 300)
         seen.append(len(store.states()))
 
     midway(monkeypatch, look, heard=False)
@@ -279,14 +279,14 @@ def test_a_place_that_stays_away_fails_the_run_with_a_sentence_and_a_retry_goes_
 
         def close() -> None:
             closing.set()
-            closed.wait(60)
+            closed.wait(600)
 
         midway(monkeypatch, close, heard=False)
         ended: list[str] = []
         monkeypatch.setattr(artifacts, "STORING_SECONDS", 0.5)
         run = threading.Thread(target=lambda: ended.append(two.do(two.here)))
         run.start()
-        closing.wait(60)
+        closing.wait(600)
     closed.set()
     run.join()
     assert ended == ["failed"]

@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import Engine
 
 from backend.child import explained, own_standard_output, ready_recipe
-from backend.kinship import die_with_parent
 from backend.patience import REFUSALS
 from db import reads, session, writes
 from db.writes import PromptClaim
@@ -85,7 +84,6 @@ def serve(
     server_id: str, idle_seconds: float, engine: Engine | None = None, home: Path | None = None
 ) -> int:
     """Answer requests until none has come for so long; then this process ends, and its models leave memory."""
-    die_with_parent()
     own_standard_output()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
