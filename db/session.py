@@ -1,7 +1,9 @@
 """Where the database lies and how it is opened: pragmas, transactions, and bringing it up to date."""
 
 import os
+import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -167,9 +169,7 @@ def _shown(url: str) -> str:
 
 def _set_up_sqlite(engine: Engine, foreign_keys: bool) -> None:
     pragmas = (
-        # First, because the switch to WAL can meet another process's lock.
         f"busy_timeout={BUSY_SECONDS * 1000}",
-        "journal_mode=WAL",
         "synchronous=NORMAL",
         f"foreign_keys={'ON' if foreign_keys else 'OFF'}",
         "cache_size=-32000",
@@ -180,11 +180,25 @@ def _set_up_sqlite(engine: Engine, foreign_keys: bool) -> None:
         connection.isolation_level = None  # BEGIN is ours: a read that turns into a write fails
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
+        _switch_to_wal(connection)
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
         only_reads = connection.get_execution_options().get("reads")
         connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """A new file's switch meets whoever else has just opened it, and SQLite does not wait for that by itself."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as problem:
+            if "locked" not in str(problem) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def revisions() -> list[str]:

@@ -140,7 +140,7 @@ def full(disk: Path) -> Iterator[None]:
 @contextmanager
 def locked(database: Path) -> Iterator[None]:
     """The file held by somebody who writes and writes."""
-    rival = sqlite3.connect(database, timeout=60, isolation_level=None)
+    rival = sqlite3.connect(database, timeout=600, isolation_level=None)
     rival.execute("BEGIN EXCLUSIVE")
     try:
         yield
@@ -159,7 +159,7 @@ def working_in(home: Path) -> list[int]:
     return [pid for pid in found if pid != os.getpid()]
 
 
-def left_behind(home: Path, seconds: float = 60.0) -> list[str]:
+def left_behind(home: Path, seconds: float = 300.0) -> list[str]:
     """What still works there once all have had the time to notice that nobody is left; with what it is."""
     with suppress(AssertionError):
         wait_for(lambda: not working_in(home), seconds)

@@ -13,7 +13,7 @@ def claim_all(url: str, name: str, together: Any, queue: Any) -> None:
     """Claim every ready run once all processes have arrived; what each claimer got goes into the queue."""
     engine = session.open_database(url=url)
     assert engine is not None
-    together.wait(60)
+    together.wait(600)
 
     def claim(number: int) -> list[int]:
         mine = []

@@ -40,7 +40,7 @@ SlurmctldPort=26817
 SlurmdPort=26818
 SlurmUser=root
 AuthType=auth/munge
-AuthInfo=socket=$D/munge.socket,cred_expire=5
+AuthInfo=socket=$D/munge.socket,cred_expire=30
 CredType=cred/munge
 StateSaveLocation=$D/state
 SlurmdSpoolDir=$D/spool/%n
@@ -58,7 +58,7 @@ MpiDefault=none
 SwitchType=switch/none
 ReturnToService=2
 KillWait=3
-SlurmdTimeout=20
+SlurmdTimeout=300
 JobRequeue=1
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
@@ -67,14 +67,14 @@ CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 SchedulerParameters=sched_interval=2,bf_interval=5,batch_sched_delay=0
 MinJobAge=300
 NodeName=n1 NodeHostname=$H NodeAddr=127.0.0.1 Port=26818 CPUs=2 RealMemory=4000 State=UNKNOWN
-PartitionName=main Nodes=n1 Default=YES MaxTime=60 State=UP PriorityTier=1 GraceTime=20
+PartitionName=main Nodes=n1 Default=YES MaxTime=60 State=UP PriorityTier=1 GraceTime=60
 PartitionName=high Nodes=n1 MaxTime=60 State=UP PriorityTier=10
 CONF
 munged --key-file="$D/munge.key" -S "$D/munge.socket" --pid-file="$D/munged.pid" --log-file="$D/munged.log" --seed-file="$D/seed"
 export SLURM_CONF="$D/slurm.conf"
 slurmctld -c
 slurmd -N n1
-for _ in $(seq 60); do sinfo -h -o %T 2>/dev/null | grep -q idle && break; sleep 0.5; done
+for _ in $(seq 600); do sinfo -h -o %T 2>/dev/null | grep -q idle && break; sleep 0.5; done
 exec "$@"
 """
 

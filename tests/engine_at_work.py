@@ -24,8 +24,8 @@ from backend.worker import work
 from db import reads, session, writes
 from tests.chaos import working_in
 
-LEASE = 60.0  # what is lost is noticed by its end
-PATIENCE = 240.0
+LEASE = 600.0  # what is lost is noticed by its end
+PATIENCE = 900.0
 ENDLESS = 40_000
 
 
@@ -96,7 +96,7 @@ def scenario(name: str, options: list[str]) -> dict[str, Any]:
         wait(engine, cancelled, at_work)
         writes.request_cancel(engine, [cancelled])
         told["cancelled"] = wait(engine, cancelled, lambda row: row["state"] != "running")["state"]
-        killed = base(engine, 1500, 2)
+        killed = base(engine, 4000, 2)
         wait(engine, killed, at_work)
         kill(killed)
         told["killed"] = wait(engine, killed, lambda row: row["state"] == "complete")["attempt"]

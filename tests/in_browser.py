@@ -18,7 +18,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ROOT = Path(__file__).resolve().parents[1]
 IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-MILLISECONDS = 60_000
+MILLISECONDS = 240_000
 
 NEEDS_BROWSER = [
     pytest.mark.browser,
@@ -68,6 +68,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
             script,
             "--server.port",
             str(port),
+            "--server.websocketPingInterval=600",
             *more,
         ]
         with open(tmp_path / "server.log", "ab") as log:
@@ -85,7 +86,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     for server in servers:
         server.terminate()
         try:
-            server.wait(60)
+            server.wait(300)
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
@@ -153,19 +154,21 @@ def stays_within(page: Any, what: str) -> None:
     beyond = "m => m.scrollWidth - m.clientWidth"
     main = page.get_by_test_id("stMain")
     with contextlib.suppress(AssertionError):
-        wait_for(lambda: main.evaluate(beyond) <= 0, 10)
+        wait_for(lambda: main.evaluate(beyond) <= 0, 120)
     assert main.evaluate(beyond) <= 0, what
 
 
 def pick(page: Any, name: str, shift: bool = False) -> None:
     """Click a point of the frontier; one that was just being redrawn is clicked again, as a person would."""
     why = page.get_by_role("heading", name=name, exact=True)
-    for _ in range(3):
+    for attempt in range(3):
         page.wait_for_selector(IDLE)
+        if attempt and why.is_visible():  # it was heard late; another click would take it back
+            return
         point = page.locator(f"path[aria-roledescription='point'][aria-label='{name}']").first
         point.dispatch_event("click", {"shiftKey": shift})
         with contextlib.suppress(AssertionError):
-            expecting()(why).to_be_visible(timeout=15_000)
+            expecting()(why).to_be_visible(timeout=60_000)
             return
     expect(why).to_be_visible()
 

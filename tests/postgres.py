@@ -66,7 +66,7 @@ class Server:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c max_connections=60"
+        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c autovacuum=off -c max_connections=60"
         self._do("pg_ctl", "-D", self.data, "-w", "-t", "300", "-l", str(self.folder / "log"), "-o", options, "start")  # fmt: skip
 
     def stop(self, how: str = "fast") -> None:
@@ -104,7 +104,7 @@ class Server:
         command = [*(as_other if os.getuid() == 0 else []), found, *arguments]
         # Without the data directory of the test: the server is none of its processes.
         mine = {name: value for name, value in os.environ.items() if not name.startswith("LETHE_")}
-        done = subprocess.run(command, capture_output=True, text=True, cwd="/", timeout=60, env=mine)  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, cwd="/", timeout=600, env=mine)  # fmt: skip
         assert done.returncode == 0, f"{program}: {done.stderr or done.stdout}"
 
 
@@ -120,7 +120,10 @@ def served() -> Iterator[Server]:
             try:
                 server.stop("immediate")
                 break
-            except AssertionError:  # it was just starting, or was not there
+            except (
+                AssertionError,
+                subprocess.TimeoutExpired,
+            ):  # it was just starting, or was not there
                 time.sleep(0.2)
         shutil.rmtree(server.folder, ignore_errors=True)
 

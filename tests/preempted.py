@@ -15,7 +15,7 @@ from tests.engine_at_work import ENDLESS, at_work, base, wait, worker
 
 OPTIONS = ["memory_gb=1", "minutes=20"]
 SHORT = ["memory_gb=1", "minutes=3", "warning_seconds=110"]  # told a minute after it began, or so
-STEPS = 4000
+STEPS = 8000
 RIVAL = ["sbatch", "--partition=high", "--exclusive", "--mem=1000", "--time=1", "--output=/dev/null", "--wrap=sleep 5"]  # fmt: skip
 
 

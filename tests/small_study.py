@@ -1,13 +1,15 @@
 """Plans for tests of the queue: made-up runs that nobody does, and a real study that takes seconds."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from backend import plan, study
 from db import reads, session, writes
+from db.models import Worker, now
 from db.writes import Submitted
 
 SETTING = {"name": "arithmetic", "addends": 6, "factors": 6, "base_steps": 30, "batch_size": 32}
@@ -90,3 +92,12 @@ def numbers(engine: Engine) -> pd.DataFrame:
     key = ["run", "metric", "split", "category", "step"]
     assert not frame.duplicated(key).any()
     return frame.sort_values(key, ignore_index=True)
+
+
+def lives(engine: Engine, worker_id: str, slots: int = 1) -> None:
+    """A worker whose pulse is ahead of the clock, so that it does not die on a machine that stalls."""
+    if worker_id not in set(reads.workers(engine)["id"]):
+        writes.register_worker(engine, worker_id, "here", 1, slots)
+    with engine.begin() as c:
+        mine = update(Worker).where(Worker.id == worker_id)
+        c.execute(mine.values(heartbeat_at=now() + timedelta(days=1)))

@@ -348,7 +348,7 @@ def test_removing_a_model_and_submitting_what_needs_it_wait_for_each_other(kind_
         with pytest.raises(TimeoutError):
             second.result(1.0)
         c.commit()
-        assert second.result(30) == [] if first == "submission" else second.result(30).new == 1
+        assert second.result(600) == [] if first == "submission" else second.result(600).new == 1
     making = [row["name"] for row in of(engine, "base", "again")]
     assert making == ([] if first == "submission" else ["made_up"])
 
@@ -361,7 +361,7 @@ def test_two_that_need_the_same_removed_model_have_it_made_once(kind_of_database
     with ThreadPoolExecutor(8) as pool:
         names = [f"b{n}" for n in range(8)]
         made = [pool.submit(submit, engine, run("a"), run(name, "a"), name=name) for name in names]
-        assert [one.result(60).new for one in made] == [1] * 8
+        assert [one.result(600).new for one in made] == [1] * 8
     assert len(of(engine, "base", "again")) == 1
 
 

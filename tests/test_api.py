@@ -64,7 +64,7 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
         with session.at_home(folder / "data"):
             others = made_up(session.require_database())
         command = [sys.executable, str(written(folder, "cell.py", script))]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr[-3000:]
     yield {"home": folder / "data", "own": own, "done": done, "others": others, "folder": folder}
 
@@ -299,7 +299,7 @@ def test_an_interrupt_leaves_the_runs_in_the_queue_and_says_how_they_go_on(
     command = [sys.executable, str(written(tmp_path, "cell.py", script))]
     at_work = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     engine = session.require_database()
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (reads.runs_in(engine, ["running"])["step"].fillna(0) > 0).any():
         assert time.monotonic() < deadline and at_work.poll() is None
         time.sleep(0.2)

@@ -50,7 +50,7 @@ def choose(page: Any, position: int, name: str) -> None:
     for k in range(3):
         drag_around(page, chart(page, position), name, 14 + 6 * k)  # a frame's corner would move it
         with contextlib.suppress(too_late()):
-            page.wait_for_url(lambda url: name in picked(url), timeout=15_000)
+            page.wait_for_url(lambda url: name in picked(url), timeout=60_000)
             page.wait_for_selector(IDLE)
             return
 
@@ -96,6 +96,6 @@ def test_limits_and_bands_stand_in_the_address(serve: Any, page: Any) -> None:
     drawn = page.get_by_test_id("stVegaLiteChart").first
     expect(drawn.locator("path[aria-roledescription='area mark']").first).to_be_attached()
     page.get_by_text("Bands", exact=True).click()
-    page.wait_for_timeout(2000)
+    page.wait_for_url(lambda url: "bands" not in url)
     page.wait_for_selector(IDLE)
     assert "bands" not in page.url and "least=0.9" in page.url

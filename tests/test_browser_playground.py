@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from db import reads, session
 from tests.asking import trained_study
-from tests.in_browser import IDLE, NEEDS_BROWSER, expect, expecting, open_at, wait_for
+from tests.in_browser import IDLE, MILLISECONDS, NEEDS_BROWSER, expect, expecting, open_at, wait_for
 from tests.test_browser import stop_workers
 
 pytestmark = NEEDS_BROWSER
@@ -22,9 +22,9 @@ def test_a_question_is_answered_marked_and_kept(serve: Any, page: Any, tmp_path:
     expect(page.get_by_text("No worker is running, so nobody answers.")).to_be_visible()
     try:
         page.get_by_role("button", name="Start a worker").click()
-        page.set_default_timeout(240_000)
+        page.set_default_timeout(2 * MILLISECONDS)
         page.get_by_role("heading", name="Answers").wait_for()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(MILLISECONDS)
         look_at_the_answers(page)
         ask_for_several(page)
         keep_the_case(page, engine)

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from db import reads, session
-from tests.in_browser import IDLE, NEEDS_BROWSER, downloaded, expect, open_at, wait_for
+from tests.in_browser import (
+    IDLE,
+    MILLISECONDS,
+    NEEDS_BROWSER,
+    downloaded,
+    expect,
+    open_at,
+    wait_for,
+)
 from tests.seed_database import seed_study
 from tests.test_browser import SMALL
 
@@ -31,7 +39,7 @@ def test_a_review_from_its_template_to_the_meeting(serve: Any, page: Any, tmp_pa
     gates(page)
     page.get_by_role("button", name="Freeze this report").click()
     settled(page, "Verified just now")
-    assert page.get_by_role("button", name="Edit", exact=True).count() == 0
+    expect(page.get_by_role("button", name="Edit", exact=True)).to_have_count(0)
     page.get_by_text("✗ Reject", exact=False).click()
     page.get_by_role("textbox", name="Reason").fill("What MaxEnt hides comes back.")
     page.get_by_role("button", name="Record the decision").click()
@@ -93,6 +101,7 @@ def taken_home(page: Any, tmp_path: Path) -> None:
     saved = tmp_path / "report.html"
     saved.write_bytes(downloaded(page, "HTML"))
     context = page.context.browser.new_context(offline=True)
+    context.set_default_timeout(MILLISECONDS)
     asked: list[str] = []
     alone = context.new_page()
     alone.on("request", lambda request: asked.append(request.url))

@@ -66,7 +66,7 @@ def tick_the_first(page: Any) -> None:
     for _ in range(10):
         click_in_list(page, TICK, 40 + ROW // 2)
         with contextlib.suppress(AssertionError):
-            expecting()(row).to_have_attribute("aria-selected", "true", timeout=3_000)
+            expecting()(row).to_have_attribute("aria-selected", "true", timeout=20_000)
             return
     raise AssertionError("the list hears no click")
 
@@ -129,7 +129,7 @@ def test_parallel_coordinates_are_clicked_and_handed_over(runs: str, page: Any) 
         point.dispatch_event("click")
         with contextlib.suppress(AssertionError):
             chosen = page.get_by_role("button", name="Clear selection")
-            expecting()(chosen).to_be_visible(timeout=15_000)
+            expecting()(chosen).to_be_visible(timeout=60_000)
             break
     page.wait_for_url("**pick=MaxEnt**")
     open_downloads(page)

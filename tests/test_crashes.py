@@ -36,7 +36,7 @@ def test_the_number_of_slots_changes_no_number(slots, tmp_path, monkeypatch, und
 def test_two_workers_never_do_the_same_run(tmp_path, monkeypatch, undisturbed):
     engine = database(tmp_path, monkeypatch)
     submit_real(engine)
-    workers = [start_worker(1, lease=60.0), start_worker(1, lease=60.0)]
+    workers = [start_worker(1, lease=600.0), start_worker(1, lease=600.0)]
     assert [process.wait(timeout=600) for process in workers] == [0, 0]
     assert_done_once(engine)
     assert set(reads.study_runs(engine, 1)["attempt"]) == {1}
@@ -45,7 +45,7 @@ def test_two_workers_never_do_the_same_run(tmp_path, monkeypatch, undisturbed):
 
 def test_slots_do_not_outlive_a_worker_that_is_killed(tmp_path, monkeypatch):
     engine = database(tmp_path, monkeypatch)
-    submit_real(engine, base_steps=2000)
+    submit_real(engine, base_steps=200_000)
     process = start_worker(1)
     wait_for_work(engine, process, 0.0)
     (slot,) = slots_of(process)

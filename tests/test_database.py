@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,21 @@ def test_processes_that_open_a_new_database_at_once_all_get_it(tmp_path):
         for _ in range(3)
     ]
     assert [process.communicate()[0] for process in started] == [b"sqlite\n"] * 3
+
+
+def test_a_new_file_that_somebody_else_is_just_writing_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("LETHE_HOME", str(tmp_path))
+    rival = sqlite3.connect(tmp_path / "lethe.db", isolation_level=None, check_same_thread=False)
+    rival.execute("BEGIN IMMEDIATE")  # as another's first switch to WAL does for a moment
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(session.open_database)
+        try:
+            with pytest.raises(TimeoutError):
+                opened.result(1.0)
+        finally:
+            rival.execute("ROLLBACK")
+            rival.close()
+        assert opened.result(300).dialect.name == "sqlite"
 
 
 def test_a_deleted_database_is_noticed(tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.both_databases
 
 @pytest.fixture
 def engine(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    monkeypatch.setattr(herald, "SECONDS", 300.0)
     return database(tmp_path, monkeypatch)
 
 

@@ -24,7 +24,7 @@ from db.models import Flag, Run
 from db.models_watch import GpuSample, MachineSample
 from db.session import home, require_database
 from db.writes.machines import KEPT_SECONDS, RAW_SECONDS, SPAN
-from tests.small_study import run, submit
+from tests.small_study import lives, run, submit
 from tests.test_pages import ROOT, told
 from tests.test_worker import FAKE
 
@@ -95,8 +95,8 @@ def test_a_worker_keeps_samples(own_home, monkeypatch):
     engine = require_database()
     submit(engine, run("a"))
     assert worker.work(engine, slots=1, until_idle=True, lease_seconds=2.0)
-    (host,) = reads.machine_hosts(engine, time.time() - 60)
-    found = reads.machine_history(engine, host, time.time() - 60, time.time() + 1)
+    (host,) = reads.machine_hosts(engine, time.time() - 3600)
+    found = reads.machine_history(engine, host, time.time() - 3600, time.time() + 1)
     assert len(found.machine) >= 1 and found.machine["memory_total"].iloc[0] == psutil.virtual_memory().total  # fmt: skip
     assert found.machine["disk_free"].iloc[0] > 0
 
@@ -280,6 +280,7 @@ def test_a_monitor_reads_all_figures_and_leaves_out_what_is_not_known(own_home):
     writes.register_worker(engine, "w", "host", 1, 2)
     unknown = {**CARD, "busy": None, "temperature": None, "power": None}
     writes.beat_worker(engine, "w", {**SAMPLE, "gpus": [CARD, unknown]})
+    lives(engine, "w")
     families = {one.name: one.samples for one in text_string_to_metric_families(exposition(engine))}
     assert [one.value for one in families["lethe_worker_cpu_percent"]] == [40.0]
     assert [one.value for one in families["lethe_worker_gpu_power_watts"]] == [612.5]

@@ -86,7 +86,7 @@ def test_servers_that_claim_at_once_never_get_the_same_request(engine):
 
 def test_a_lost_lease_goes_back_and_the_late_writer_is_fenced_off(engine):
     made = ask(engine)
-    first = writes.claim_prompt(engine, "dead", 15)
+    first = writes.claim_prompt(engine, "dead", 3600)
     assert writes.reap_prompts(engine) == 0
     expire(engine)
     assert reads.prompt_by_key(engine, "k")["stale"]

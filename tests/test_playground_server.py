@@ -31,7 +31,7 @@ while reads.prompts_waiting(engine):
     if what == "crashes" or (what == "crashes_once" and claim.attempt == 1):
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "long":
-        time.sleep(60)
+        time.sleep(3600)
     writes.answer_prompt(engine, claim.id, claim.attempt, {"attempt": claim.attempt})
 """
 
@@ -112,7 +112,7 @@ def test_a_worker_that_stops_takes_its_server_along_and_returns_the_request(engi
     name = reads.prompt_by_key(engine, "long")["server_id"]
     assert running(name)
     writes.request_stop(engine, reads.workers(engine)["id"].iloc[0])
-    thread.join(120)
+    thread.join(600)
     found = reads.prompt_by_key(engine, "long")
     assert (found["state"], found["attempts_allowed"]) == ("waiting", 4)
     assert not running(name)

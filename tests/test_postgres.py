@@ -23,7 +23,7 @@ from db.writes import rows, submission
 from tests.claiming import CLAIMERS, claim_all
 from tests.postgres import Server
 from tests.seed_database import seed_study
-from tests.small_study import run, submit
+from tests.small_study import lives, run, submit
 
 SMALL = (
     'recipes=[{suppress="max_ent"}, {suppress="max_ent", robustify={name="undo", alpha=[0.2, 0.8]}}]',
@@ -203,7 +203,7 @@ def test_a_copy_replaces_no_report_and_no_token_and_stops_no_worker(databases: l
     elif what == "token":
         make_token(there, "ci", "viewer", 7)
     else:
-        writes.register_worker(there, "w", "here", 1, 1)
+        lives(there, "w")
     before = contents(there)
     with pytest.raises(session.DatabaseProblem, match=what):
         copy_database(here, there)

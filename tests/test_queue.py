@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
+from backend.patience import patiently
 from db import reads, session, writes
 from db.models import now
 from db.writes import Claim
@@ -100,7 +101,7 @@ def test_nothing_is_claimed_while_the_queue_is_paused(engine):
 def _claim_all(url: str, results: "multiprocessing.Queue[list[int]]") -> None:
     os.environ["LETHE_DATABASE_URL"] = url
     mine = []
-    while (found := claim(session.require_database())) is not None:
+    while (found := patiently(lambda: claim(session.require_database()))) is not None:
         mine.append(found.run_id)
     results.put(mine)
 
@@ -215,7 +216,7 @@ def test_a_run_that_returns_for_the_same_reason_twice_may_be_given_up(engine):
 def test_only_runs_whose_lease_has_ended_are_reaped(engine):
     submit(engine, run("a"), run("b"))
     claim(engine, lease=-1.0)
-    claim(engine, lease=30.0)
+    claim(engine, lease=3000.0)
     over = [lease for lease in writes.leases(engine) if lease.seconds < 0]
     assert writes.reap(engine, over) == [1]
     assert writes.reap(engine, over) == []
@@ -306,7 +307,7 @@ def test_the_queue_is_idle_when_nothing_can_become_ready(engine):
 def test_a_worker_shows_its_pulse_and_can_be_asked_to_stop(engine):
     writes.register_worker(engine, "w", "host", 1, 2)
     assert writes.beat_worker(engine, "w") == "running"
-    assert reads.workers(engine)["alive"].tolist() == [True]
+    assert reads.workers(engine, 3600)["alive"].tolist() == [True]
     with engine.begin() as c:
         late = now() - timedelta(minutes=5)
         c.execute(text("UPDATE worker SET heartbeat_at = :late"), {"late": late.isoformat(" ")})
@@ -316,7 +317,7 @@ def test_a_worker_shows_its_pulse_and_can_be_asked_to_stop(engine):
         c.execute(text("UPDATE worker SET heartbeat_at = :late"), {"late": late.isoformat(" ")})
     assert reads.workers(engine).empty, "who is silent for a day has gone without a word"
     assert writes.beat_worker(engine, "w") == "running"
-    assert reads.workers(engine)["alive"].tolist() == [True]
+    assert reads.workers(engine, 3600)["alive"].tolist() == [True]
     assert writes.request_stop(engine, "w")
     assert writes.beat_worker(engine, "w") == "stopping"
     writes.stop_worker(engine, "w")

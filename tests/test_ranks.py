@@ -23,6 +23,7 @@ from backend.ranks import Team, at_work, by_items, by_rows, by_tokens, divided, 
 from backend.stage import UserError
 from backend.suppression import Step, suppress
 from db import reads, writes
+from tests.in_browser import wait_for
 from tests.small import context
 from tests.small_study import database, submit_real
 
@@ -280,7 +281,7 @@ def test_a_worker_with_two_devices_works_a_study_off_although_its_slot_is_killed
     submit_real(engine, base_steps=1500)
     for row in reads.study_runs(engine, 1).to_dict("records")[2:]:
         writes.request_cancel(engine, [int(row["id"])])
-    words = ["work", "--devices", "2", "--slots", "1", "--until-idle", "--lease", "60"]
+    words = ["work", "--devices", "2", "--slots", "1", "--until-idle", "--lease", "600"]
     worker = subprocess.Popen([sys.executable, "-m", "backend", *words], cwd=ROOT)
     try:
         slot = None
@@ -291,7 +292,7 @@ def test_a_worker_with_two_devices_works_a_study_off_although_its_slot_is_killed
         assert len(processes(slot)) == 2
         os.kill(slot, signal.SIGKILL)
         assert worker.wait(timeout=600) == 0
-        assert processes(slot) == []
+        wait_for(lambda: processes(slot) == [], 300)
     finally:
         worker.kill()
         worker.wait()

@@ -10,7 +10,7 @@ from backend.study import resolve
 from backend.submission import submitted
 from db import reads, session, writes
 from db.models import Run, now
-from tests.small_study import run, submit
+from tests.small_study import lives, run, submit
 
 pytestmark = pytest.mark.both_databases
 
@@ -21,7 +21,7 @@ def engine(kind_of_database: str) -> Engine:
 
 
 def worker(engine: Engine, slots: int) -> None:
-    writes.register_worker(engine, "w", "here", 1, slots)
+    lives(engine, "w", slots)
 
 
 def finished(engine: Engine, seconds: float) -> None:

@@ -46,6 +46,21 @@ class Job:
         self.stopped.append(hard)
 
 
+class Stepping:
+    """A clock that goes on by minutes whenever all tries of a cluster have been told to have failed."""
+
+    def __init__(self, cluster):
+        self.cluster, self.time, self.failed = cluster, 0.0, 0
+
+    def __call__(self):
+        return self.time
+
+    def append(self, happened):
+        self.failed += happened.kind == "problem"
+        if self.failed == self.cluster.tries:
+            self.time += 100.0
+
+
 class Moody:
     """A cluster that takes no job at its first `refusals` tries; what it takes is done at once."""
 
@@ -89,11 +104,12 @@ def test_a_cluster_that_takes_no_job_for_a_while_costs_no_attempt(engine):
 
 
 def test_a_cluster_that_takes_no_job_ends_the_worker_with_its_sentence(engine, monkeypatch):
-    monkeypatch.setattr(starting, "PAUSES", (0.5, 0.5))  # in which a refusal is told
     cluster = Moody(engine, 10**6)
+    clock = Stepping(cluster)
+    monkeypatch.setattr(worker, "Starts", lambda: starting.Starts(clock))
     submit(engine, *(run(str(number)) for number in range(6)))
     with pytest.raises(worker.WorkerProblem, match=f"8 times in a row.*{AWAY}"):
-        work(engine, cluster)
+        work(engine, cluster, clock)
     assert {row["state"] for row in rows(engine)} == {"waiting"}
     assert cluster.tries <= 4 + starting.MOST
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import threading
 import time
 import urllib.error
@@ -25,7 +26,7 @@ from backend.rest.serving import Limits, routes
 from backend.stage import UserError
 from db import reads
 from db.session import DatabaseProblem, require_database
-from tests.in_browser import answers, free_port, serve, wait_for
+from tests.in_browser import answers, serve, wait_for
 from tests.report_data import engine, small_home
 
 __all__ = ["engine", "serve", "small_home"]  # fixtures
@@ -39,12 +40,15 @@ SOURCE = {
 
 def started(limits: Limits | None = None) -> tuple[uvicorn.Server, str]:
     """The routes on a server of their own in a thread; its address."""
-    port = free_port()
+    # Bound at once, so that nobody else gets the port.
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
     # Its logging would close every handler of this process, and absl's one then closes what pytest captures.
     config = uvicorn.Config(Starlette(routes=routes(limits)), "127.0.0.1", port, log_config=None)
     server = uvicorn.Server(config)
-    threading.Thread(target=server.run, daemon=True).start()
-    deadline = time.monotonic() + 120
+    threading.Thread(target=server.run, args=([listener],), daemon=True).start()
+    deadline = time.monotonic() + 600
     while not server.started:
         assert time.monotonic() < deadline
         time.sleep(0.02)

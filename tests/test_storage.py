@@ -15,6 +15,7 @@ from backend.charts.storage import FREE, storage_chart
 from db import reads, writes
 from db.session import home, require_database
 from tests.seed_database import seed_study
+from tests.small_study import lives
 
 SMALL = (
     'recipes=[{suppress="grad_diff"}, {suppress="max_ent"}]',
@@ -153,7 +154,7 @@ def test_gc_says_first_and_keeps_what_a_retry_needs(runs: pd.DataFrame, capsys: 
 
 
 def test_logs_that_tell_of_no_run_go_after_a_week(runs: pd.DataFrame) -> None:
-    writes.register_worker(require_database(), "alive", "here", 1, 1)
+    lives(require_database(), "alive")
     names = ("jobs/17/17_0_log.out", "gone-0.log", "alive-0.log", "workers/gone.jsonl", f"runs/{of(runs, 'complete')}.jsonl")  # fmt: skip
     places = [home() / "logs" / name for name in names]
     for place in places:

@@ -15,7 +15,7 @@ from tests.small_study import database, run, submit
 FAKE = """
 import os, signal, sqlite3, sys, time
 file = os.environ["LETHE_DATABASE_URL"].removeprefix("sqlite:///")
-database = sqlite3.connect(file, isolation_level=None, timeout=30)
+database = sqlite3.connect(file, isolation_level=None, timeout=600)
 database.execute("PRAGMA synchronous = OFF")
 print("ready", flush=True)
 for line in sys.stdin:
@@ -30,7 +30,7 @@ for line in sys.stdin:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if name in ("stuck", "long"):
         database.execute("UPDATE run SET lease_until = '2999-01-01 00:00:00.000000'")
-        time.sleep(60)
+        time.sleep(3600)
     if name == "fails":
         from db import session, writes
         writes.fail(session.require_database(), run_id, attempt, "It broke.")
@@ -57,7 +57,7 @@ def states(engine):
     return reads.study_runs(engine, 1)["state"].tolist()
 
 
-def work(engine, slots=1, told=None, lease_seconds=60.0):
+def work(engine, slots=1, told=None, lease_seconds=3600.0):
     tell = None if told is None else told.append
     return worker.work(
         engine, slots=slots, until_idle=True, on_event=tell, lease_seconds=lease_seconds
@@ -136,7 +136,7 @@ def test_slots_that_cannot_start_end_the_worker_with_their_last_words(engine, mo
 def test_a_worker_waits_for_the_lease_of_another_that_died(engine):
     submit(engine, named("fine"))
     writes.claim(engine, "a worker that died", 1.0)
-    assert work(engine, lease_seconds=2.0)
+    assert work(engine, lease_seconds=10.0)  # which its slot does not renew
     assert (states(engine), reads.run(engine, 1)["attempt"]) == (["complete"], 2)
 
 

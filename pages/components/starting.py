@@ -37,6 +37,8 @@ def start_worker(engine: Engine) -> str:
         if worker_alive(engine):
             return "A worker has started."
         time.sleep(0.1)
+    if started.poll() is None:
+        return "The worker is starting, which takes longer than usual; it shows here once it works."
     return f"The worker did not start; see {logs / 'worker.log'}."
 
 
