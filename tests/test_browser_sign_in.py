@@ -92,9 +92,6 @@ client_id = "lethe"
 client_secret = "not secret"
 server_metadata_url = "{provider.address}/.well-known/openid-configuration"
 
-[auth.client_kwargs]
-timeout = 300
-
 [roles]
 "vic@example.org" = "viewer"
 "ron@example.org" = "runner"
