@@ -353,7 +353,7 @@ def test_following_goes_on_until_the_run_has_ended(engine, monkeypatch, capsys):
     thread.start()
     assert main(["log", "1", "--follow"]) == 0
     said = capsys.readouterr().out
-    assert said.count("half way") == 1 and said.count("begun") == 1
+    assert said.count("half way") == 1 and said.count("#1 begun") == 1
     assert "#1 complete" in said.splitlines()[-1]
 
 
