@@ -65,7 +65,8 @@ def main(seeds: int) -> dict[str, object]:
     subprocess.run(START, check=True, stdout=sys.stderr, env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"})  # fmt: skip
     for _ in range(4):
         wait_for(engine, 8, worker)
-        while not (found := serving()):  # both were just ended, and are replaced
+        # Both may just have been ended, and are replaced while there is work.
+        while not (found := serving()) and worker.poll() is None:
             time.sleep(0.2)
         kill(*chance.sample(found, 1))
     told["status"] = worker.wait()

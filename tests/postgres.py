@@ -120,10 +120,8 @@ def served() -> Iterator[Server]:
             try:
                 server.stop("immediate")
                 break
-            except (
-                AssertionError,
-                subprocess.TimeoutExpired,
-            ):  # it was just starting, or was not there
+            # It was just starting, was not there, or does not answer.
+            except (AssertionError, subprocess.TimeoutExpired):
                 time.sleep(0.2)
         shutil.rmtree(server.folder, ignore_errors=True)
 
